@@ -1,0 +1,3 @@
+module github.com/emerita-cni/emerita
+
+go 1.26.0
