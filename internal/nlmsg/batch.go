@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package nlmsg
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// native is the byte order of netlink headers and integers (netlink(7)).
+var native = binary.NativeEndian
+
+// Batch is a list of netlink messages that travel in one sendmsg. The kernel
+// handles them in order and goes on after a failed one (netlink_rcv_skb in
+// net/netlink/af_netlink.c). The zero Batch is empty and ready.
+type Batch struct {
+	buf  []byte
+	msgs []message
+}
+
+// message is what is kept of an encoded message to explain its answer.
+type message struct {
+	start    int
+	what     string
+	tolerate []unix.Errno
+}
+
+// Begin starts a message of a type with flags beyond NLM_F_REQUEST. what names
+// the operation and the object for errors ("create link \"emx\"").
+func (b *Batch) Begin(typ, flags uint16, what string) {
+	b.end()
+	b.msgs = append(b.msgs, message{start: len(b.buf), what: what})
+	b.buf = append(b.buf, make([]byte, unix.NLMSG_HDRLEN)...)
+	hdr := b.buf[len(b.buf)-unix.NLMSG_HDRLEN:]
+	native.PutUint16(hdr[4:], typ)
+	native.PutUint16(hdr[6:], flags|unix.NLM_F_REQUEST)
+	native.PutUint32(hdr[8:], uint32(len(b.msgs))) // sequence: 1, 2, 3 …
+}
+
+// Tolerate makes some errors of the current message count as success, such as
+// EEXIST for something that may be there already.
+func (b *Batch) Tolerate(errs ...unix.Errno) {
+	m := &b.msgs[len(b.msgs)-1]
+	m.tolerate = append(m.tolerate, errs...)
+}
+
+// Raw appends a fixed structure of the protocol, such as ifinfomsg.
+func (b *Batch) Raw(p []byte) { b.buf = append(b.buf, p...) }
+
+// Bytes appends an attribute.
+func (b *Batch) Bytes(typ uint16, p []byte) {
+	n := unix.SizeofRtAttr + len(p)
+	b.buf = native.AppendUint16(b.buf, uint16(n))
+	b.buf = native.AppendUint16(b.buf, typ)
+	b.buf = append(b.buf, p...)
+	b.pad()
+}
+
+// String appends a NUL-terminated string attribute.
+func (b *Batch) String(typ uint16, s string) {
+	b.Bytes(typ, append([]byte(s), 0))
+}
+
+// U8 appends an attribute of one byte.
+func (b *Batch) U8(typ uint16, v uint8) { b.Bytes(typ, []byte{v}) }
+
+// U32 appends a native-endian integer attribute.
+func (b *Batch) U32(typ uint16, v uint32) {
+	b.Bytes(typ, native.AppendUint32(nil, v))
+}
+
+// Addr appends an address attribute of 4 or 16 bytes.
+func (b *Batch) Addr(typ uint16, a netip.Addr) { b.Bytes(typ, a.AsSlice()) }
+
+// Nest appends an attribute that holds whatever fill appends.
+func (b *Batch) Nest(typ uint16, fill func()) {
+	at := len(b.buf)
+	b.buf = append(b.buf, 0, 0, 0, 0)
+	fill()
+	native.PutUint16(b.buf[at:], uint16(len(b.buf)-at))
+	native.PutUint16(b.buf[at+2:], typ)
+}
+
+// Len is the number of messages.
+func (b *Batch) Len() int { return len(b.msgs) }
+
+func (b *Batch) pad() {
+	for len(b.buf)%unix.NLMSG_ALIGNTO != 0 {
+		b.buf = append(b.buf, 0)
+	}
+}
+
+// end writes the length of the message being built.
+func (b *Batch) end() {
+	if len(b.msgs) == 0 {
+		return
+	}
+	start := b.msgs[len(b.msgs)-1].start
+	native.PutUint32(b.buf[start:], uint32(len(b.buf)-start))
+}
+
+// setFlags adds flags to the last message.
+func (b *Batch) setFlags(flags uint16) {
+	at := b.msgs[len(b.msgs)-1].start + 6
+	native.PutUint16(b.buf[at:], native.Uint16(b.buf[at:])|flags)
+}
+
+// tolerated says whether message seq may answer with errno.
+func (b *Batch) tolerated(seq uint32, errno unix.Errno) bool {
+	return slices.Contains(b.msgs[seq-1].tolerate, errno)
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package rtnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+)
+
+// skipStats is RTEXT_FILTER_SKIP_STATS of include/uapi/linux/rtnetlink.h.
+const skipStats = 1 << 3
+
+// LinkInfo is what CHECK and GC want to know of a link.
+type LinkInfo struct {
+	Index     int
+	Name      string
+	Alias     string
+	Kind      string // "veth", "dummy", "bridge" …; empty for hardware
+	MAC       net.HardwareAddr
+	MTU       int // bytes
+	Up        bool
+	PeerIndex int // of a veth's other end, in its own namespace
+}
+
+// Link asks for one link by name. The error wraps ErrNoLink when there is none.
+func Link(c *nlmsg.Conn, name string) (LinkInfo, error) {
+	var b nlmsg.Batch
+	b.Begin(unix.RTM_GETLINK, 0, "get link "+quote(name))
+	ifinfo(&b, 0, 0, 0)
+	b.String(unix.IFLA_IFNAME, name)
+	b.U32(unix.IFLA_EXT_MASK, skipStats)
+	var found LinkInfo
+	err := c.Get(&b, func(_ uint16, p []byte) error {
+		found = parseLink(p)
+		return nil
+	})
+	if errors.Is(err, unix.ENODEV) {
+		return found, errors.Join(ErrNoLink, err)
+	}
+	return found, err
+}
+
+// Links lists all links. It is a dump: not for ADD and DEL.
+func Links(c *nlmsg.Conn) ([]LinkInfo, error) {
+	var b nlmsg.Batch
+	b.Begin(unix.RTM_GETLINK, unix.NLM_F_DUMP, "list links")
+	ifinfo(&b, 0, 0, 0)
+	b.U32(unix.IFLA_EXT_MASK, skipStats)
+	var all []LinkInfo
+	err := c.Get(&b, func(_ uint16, p []byte) error {
+		all = append(all, parseLink(p))
+		return nil
+	})
+	return all, err
+}
+
+func parseLink(p []byte) LinkInfo {
+	if len(p) < unix.SizeofIfInfomsg {
+		return LinkInfo{}
+	}
+	l := LinkInfo{
+		Index: int(nlmsg.Uint32(p[4:])),
+		Up:    nlmsg.Uint32(p[8:])&unix.IFF_UP != 0,
+	}
+	for typ, v := range nlmsg.Attrs(p[unix.SizeofIfInfomsg:]) {
+		switch typ {
+		case unix.IFLA_IFNAME:
+			l.Name = nlmsg.CString(v)
+		case unix.IFLA_IFALIAS:
+			l.Alias = nlmsg.CString(v)
+		case unix.IFLA_ADDRESS:
+			l.MAC = append(net.HardwareAddr(nil), v...)
+		case unix.IFLA_MTU:
+			l.MTU = int(nlmsg.Uint32(v))
+		case unix.IFLA_LINK:
+			l.PeerIndex = int(nlmsg.Uint32(v))
+		case unix.IFLA_LINKINFO:
+			for t, w := range nlmsg.Attrs(v) {
+				if t == unix.IFLA_INFO_KIND {
+					l.Kind = nlmsg.CString(w)
+				}
+			}
+		}
+	}
+	return l
+}
+
+// Addrs lists the addresses of a link. It is a dump: not for ADD and DEL.
+func Addrs(c *nlmsg.Conn, index int) ([]netip.Prefix, error) {
+	var b nlmsg.Batch
+	b.Begin(unix.RTM_GETADDR, unix.NLM_F_DUMP, "list addresses")
+	b.Raw(make([]byte, unix.SizeofIfAddrmsg))
+	var all []netip.Prefix
+	err := c.Get(&b, func(_ uint16, p []byte) error {
+		if len(p) < unix.SizeofIfAddrmsg || int(nlmsg.Uint32(p[4:])) != index {
+			return nil
+		}
+		var addr netip.Addr
+		for typ, v := range nlmsg.Attrs(p[unix.SizeofIfAddrmsg:]) {
+			if typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS && !addr.IsValid() {
+				addr, _ = netip.AddrFromSlice(v)
+			}
+		}
+		all = append(all, netip.PrefixFrom(addr, int(p[1])))
+		return nil
+	})
+	return all, err
+}
+
+// Routes lists the unicast routes out of a link, of all tables but local. It is
+// a dump: not for ADD and DEL.
+func Routes(c *nlmsg.Conn, index int) ([]Route, error) {
+	var b nlmsg.Batch
+	b.Begin(unix.RTM_GETROUTE, unix.NLM_F_DUMP, "list routes")
+	b.Raw(make([]byte, unix.SizeofRtMsg))
+	var all []Route
+	err := c.Get(&b, func(_ uint16, p []byte) error {
+		if r, typ := parseRoute(p); typ == unix.RTN_UNICAST && r.Link == index {
+			all = append(all, r)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// RouteTo asks which route a packet to an address would take from here.
+func RouteTo(c *nlmsg.Conn, dst netip.Addr) (Route, error) {
+	var b nlmsg.Batch
+	b.Begin(unix.RTM_GETROUTE, 0, "get route to "+dst.String())
+	p := make([]byte, unix.SizeofRtMsg)
+	p[0] = family(dst)
+	p[1] = byte(dst.BitLen())
+	b.Raw(p)
+	b.Addr(unix.RTA_DST, dst)
+	var found Route
+	err := c.Get(&b, func(_ uint16, p []byte) error {
+		found, _ = parseRoute(p)
+		return nil
+	})
+	return found, err
+}
+
+func parseRoute(p []byte) (r Route, kind uint8) {
+	if len(p) < unix.SizeofRtMsg {
+		return Route{}, unix.RTN_UNSPEC
+	}
+	dst := netip.IPv6Unspecified()
+	if p[0] == unix.AF_INET {
+		dst = netip.IPv4Unspecified()
+	}
+	r.Table, r.Scope, kind = int(p[4]), p[6], p[7]
+	for typ, v := range nlmsg.Attrs(p[unix.SizeofRtMsg:]) {
+		switch typ {
+		case unix.RTA_DST:
+			dst, _ = netip.AddrFromSlice(v)
+		case unix.RTA_GATEWAY:
+			r.Gateway, _ = netip.AddrFromSlice(v)
+		case unix.RTA_PREFSRC:
+			r.Src, _ = netip.AddrFromSlice(v)
+		case unix.RTA_OIF:
+			r.Link = int(nlmsg.Uint32(v))
+		case unix.RTA_TABLE:
+			r.Table = int(nlmsg.Uint32(v))
+		case unix.RTA_PRIORITY:
+			r.Priority = int(nlmsg.Uint32(v))
+		case unix.RTA_METRICS:
+			for t, w := range nlmsg.Attrs(v) {
+				switch t {
+				case unix.RTAX_MTU:
+					r.MTU = int(nlmsg.Uint32(w))
+				case unix.RTAX_ADVMSS:
+					r.AdvMSS = int(nlmsg.Uint32(w))
+				}
+			}
+		}
+	}
+	r.Dst = netip.PrefixFrom(dst, int(p[1]))
+	return r, kind
+}
+
+// Neighbours lists the permanent neighbour entries of a link. It is a dump: not
+// for ADD and DEL.
+func Neighbours(c *nlmsg.Conn, index int) (map[netip.Addr]net.HardwareAddr, error) {
+	var b nlmsg.Batch
+	b.Begin(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, "list neighbours")
+	b.Raw(make([]byte, unix.SizeofNdMsg))
+	all := map[netip.Addr]net.HardwareAddr{}
+	err := c.Get(&b, func(_ uint16, p []byte) error {
+		if len(p) < unix.SizeofNdMsg || int(nlmsg.Uint32(p[4:])) != index ||
+			binary.NativeEndian.Uint16(p[8:])&unix.NUD_PERMANENT == 0 {
+			return nil
+		}
+		var addr netip.Addr
+		var mac net.HardwareAddr
+		for typ, v := range nlmsg.Attrs(p[unix.SizeofNdMsg:]) {
+			switch typ {
+			case unix.NDA_DST:
+				addr, _ = netip.AddrFromSlice(v)
+			case unix.NDA_LLADDR:
+				mac = append(mac, v...)
+			}
+		}
+		all[addr] = mac
+		return nil
+	})
+	return all, err
+}
