@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLocked is wrapped when a lock could not be had in time.
+var ErrLocked = errors.New("locked by another call")
+
+// lockFile holds no data. Each lock is one byte of it by offset, so that there
+// is a lock per attachment and still one file, which never has to be deleted.
+const lockFile = "lock"
+
+// Lock is held until Unlock or the end of the process.
+type Lock struct{ fd int }
+
+// LockKey locks an attachment: ADD, DEL and CHECK of one never overlap.
+func (s *Store) LockKey(k Key, timeout time.Duration) (*Lock, error) {
+	return s.lock("attachment "+k.String(), timeout)
+}
+
+// LockShared locks an object that attachments share, by name.
+func (s *Store) LockShared(name string, timeout time.Duration) (*Lock, error) {
+	return s.lock(name, timeout)
+}
+
+// lock takes an open-file-description lock (Linux 3.15): it belongs to the
+// descriptor, and a killed process loses it. Waiting is polling, because the
+// blocking form cannot be given up.
+func (s *Store) lock(name string, timeout time.Duration) (*Lock, error) {
+	fd, err := unix.Openat(s.fd, lockFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", &os.PathError{Op: "open", Path: s.dir + "/" + lockFile, Err: err})
+	}
+	sum := sha256.Sum256([]byte(name))
+	req := unix.Flock_t{
+		Type:  unix.F_WRLCK,
+		Start: int64(binary.BigEndian.Uint64(sum[:]) >> 2),
+		Len:   1,
+	}
+	deadline := time.Now().Add(timeout)
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+		err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &req)
+		if err == nil {
+			return &Lock{fd: fd}, nil
+		}
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EINTR) {
+			unix.Close(fd)
+			return nil, fmt.Errorf("lock %s in %q: %w", name, s.dir+"/"+lockFile, err)
+		}
+		if time.Now().After(deadline) {
+			unix.Close(fd)
+			return nil, fmt.Errorf("lock %s in %q for %v: %w", name, s.dir+"/"+lockFile, timeout, ErrLocked)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// Unlock releases the lock.
+func (l *Lock) Unlock() { unix.Close(l.fd) }

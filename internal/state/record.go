@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package state
+
+import "net/netip"
+
+// recordVersion is the format of a record. Fields are only added; a change of
+// meaning takes a new number, and code that does not know it sees no record.
+const recordVersion = 1
+
+// Phase says how far an ADD came.
+type Phase string
+
+// The phases of a record: Claiming is written before the first side effect that
+// outlives the process, Ready after the last.
+const (
+	Claiming Phase = "claiming"
+	Ready    Phase = "ready"
+)
+
+// Record is what is known of an attachment beyond its key. DEL works without
+// it; with it DEL need not search, and uses what ADD used even if the
+// configuration has changed since.
+type Record struct {
+	Version     int               `json:"version"`
+	Key         Key               `json:"key"`
+	Phase       Phase             `json:"phase"`
+	BootID      string            `json:"bootID"`
+	Netns       string            `json:"netns"`    // path as given to ADD
+	NetnsDev    uint64            `json:"netnsDev"` // device and inode tell a
+	NetnsIno    uint64            `json:"netnsIno"` // re-created namespace apart
+	HostIfName  string            `json:"hostIfName"`
+	HostIfIndex int               `json:"hostIfIndex,omitempty"`
+	Gateway     string            `json:"gatewayIfName"` // the shared interface
+	IPAM        string            `json:"ipam"`          // type
+	ClaimDir    string            `json:"claimDir,omitempty"`
+	Claimed     []netip.Addr      `json:"claimed,omitempty"`   // held in ClaimDir
+	Addresses   []netip.Prefix    `json:"addresses,omitempty"` // on the interface
+	Gateways    []netip.Addr      `json:"gateways,omitempty"`  // on the shared interface
+	MAC         string            `json:"mac,omitempty"`       // the container's
+	Masquerade  bool              `json:"masquerade,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"` // CNI_ARGS that name the workload
+	Plugin      string            `json:"plugin"`           // version that wrote it
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// DefaultDir is where records live. It outlives a reboot, so that a container
+// that comes back gets its address back.
+const DefaultDir = "/var/lib/cni/emerita"
+
+// maxRecord bounds what is read of a file that somebody else may have written.
+const maxRecord = 1 << 20
+
+// suffix ends the name of every record; it begins with the network, and '@' is
+// no character of a network name.
+const suffix = ".json"
+
+// Store is an open state directory.
+type Store struct {
+	dir string
+	fd  int
+}
+
+// Open opens a state directory, and makes it (0700) if create is true. It
+// refuses a directory that somebody else could write to. Without create, a
+// missing directory is an error that wraps fs.ErrNotExist.
+func Open(dir string, create bool) (*Store, error) {
+	fd, err := openDir(dir)
+	if errors.Is(err, fs.ErrNotExist) && create {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make state directory: %w", err)
+		}
+		fd, err = openDir(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open state directory: %w", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("open state directory %q: %w", dir, os.NewSyscallError("fstat", err))
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		unix.Close(fd)
+		return nil, fmt.Errorf("open state directory %q: owner %d, mode %#o: it must be ours and writable by nobody else: chown and chmod 0700 it",
+			dir, st.Uid, st.Mode&0o7777)
+	}
+	return &Store{dir: dir, fd: fd}, nil
+}
+
+func openDir(dir string) (int, error) {
+	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	return fd, nil
+}
+
+// Close closes the directory.
+func (s *Store) Close() error { return unix.Close(s.fd) }
+
+func fileName(k Key) string { return k.Network + "@" + k.Hash() + suffix }
+
+// Load reads the record of a key. No record, and one that a power cut left torn
+// or that is not of this key, is nil without error: nothing that matters is in
+// it that cannot be found otherwise.
+func (s *Store) Load(k Key) (*Record, error) {
+	r, err := s.read(fileName(k))
+	if r == nil || r.Key != k {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (s *Store) read(name string) (*Record, error) {
+	fd, err := unix.Openat(s.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", &os.PathError{Op: "open", Path: s.dir + "/" + name, Err: err})
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxRecord {
+		return nil, nil
+	}
+	raw := make([]byte, st.Size)
+	n, err := unix.Read(fd, raw)
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", &os.PathError{Op: "read", Path: s.dir + "/" + name, Err: err})
+	}
+	r := new(Record)
+	if json.Unmarshal(raw[:n], r) != nil || r.Version != recordVersion {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// Save writes a record in place of an older one: aside, then by one rename. It
+// is not synced: a record says what lives in the kernel, and that does not
+// survive a power cut either.
+func (s *Store) Save(r *Record) (err error) {
+	r.Version = recordVersion
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode record of %v: %w", r.Key, err)
+	}
+	name := fileName(r.Key)
+	tmp := "." + name
+	defer func() {
+		if err != nil {
+			_ = unix.Unlinkat(s.fd, tmp, 0)
+			err = fmt.Errorf("write record %q: %w", s.dir+"/"+name, err)
+		}
+	}()
+	fd, err := unix.Openat(s.fd, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return os.NewSyscallError("open", err)
+	}
+	n, err := unix.Write(fd, raw)
+	if cerr := unix.Close(fd); err == nil {
+		err = cerr
+	}
+	if err == nil && n < len(raw) {
+		err = unix.ENOSPC
+	}
+	if err != nil {
+		return os.NewSyscallError("write", err)
+	}
+	return os.NewSyscallError("rename", unix.Renameat(s.fd, tmp, s.fd, name))
+}
+
+// Remove deletes the record of a key, and what a killed Save left of it. None
+// is success. It needs no free block.
+func (s *Store) Remove(k Key) error {
+	name := fileName(k)
+	_ = unix.Unlinkat(s.fd, "."+name, 0)
+	if err := unix.Unlinkat(s.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("remove record: %w", &os.PathError{Op: "unlink", Path: s.dir + "/" + name, Err: err})
+	}
+	return nil
+}
+
+// List reads all records of a network, or of all networks if it is empty. It
+// skips torn ones.
+func (s *Store) List(network string) ([]*Record, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list records: %w", err)
+	}
+	var all []*Record
+	for _, e := range entries {
+		name := e.Name()
+		owner, _, ok := strings.Cut(name, "@")
+		if !ok || !strings.HasSuffix(name, suffix) || strings.HasPrefix(name, ".") || network != "" && owner != network {
+			continue
+		}
+		r, err := s.read(name)
+		if err != nil {
+			return nil, err
+		}
+		if r != nil && fileName(r.Key) == name {
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+// BootID is the kernel's random identifier of this boot.
+func BootID() (string, error) {
+	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("read boot id: %w", err)
+	}
+	return string(bytes.TrimSpace(raw)), nil
+}
