@@ -10,7 +10,7 @@ a=emerita-demo-a
 b=emerita-demo-b
 config='{"cniVersion":"1.0.0","name":"emerita","type":"emerita","ipMasq":true,"ipam":{"type":"host-local","routes":[{"dst":"0.0.0.0/0"}],"ranges":[[{"gateway":"10.88.0.1","subnet":"10.88.0.0/16"}]]}}'
 # What an ADD may make on a host that has none; the demo removes what it made.
-state_dirs=(/var/lib/cni/networks/emerita /var/lib/cni/networks /var/lib/cni /run/emerita /var/lib/emerita /run/netns)
+state_dirs=(/var/lib/cni/networks/emerita /var/lib/cni/networks /var/lib/cni/emerita /var/lib/cni /run/emerita /run/netns)
 
 # Built by the user, for root would leave its files in the user's caches.
 if [[ -z ${EMERITA_DEMO_BUILT-} ]]; then

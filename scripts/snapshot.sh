@@ -32,6 +32,6 @@ section routes routes
 section rules rules
 section qdiscs qdiscs
 section ruleset ruleset
-section files files /run/netns /run/emerita /var/lib/emerita /var/lib/cni
+section files files /run/netns /run/emerita /var/lib/cni
 section sysctls sysctls
 section bpf bpf_pins
