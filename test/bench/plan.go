@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A plan says what one run measures. It is handed to the sandbox as JSON.
+type plan struct {
+	Variants []string // in the order of one round
+	Rounds   int      // timed single calls per variant
+	WarmUp   int      // rounds before them that are thrown away
+
+	Levels       []int // attached containers at which growth is measured, ascending
+	LevelRounds  int
+	LevelWarmUp  int
+	LevelSettle  time.Duration // after attaching, until IPv6 router solicitations have stopped
+	Bursts       int
+	BurstSize    int
+	BurstWorkers int
+
+	// Settle follows every timed call, so that no variant pays for the RCU and
+	// device teardown that the one before it left to the kernel.
+	Settle time.Duration
+}
+
+func newPlan(o options) (plan, error) {
+	p := plan{
+		Rounds: o.rounds, WarmUp: 3,
+		Levels: []int{0, 100, 500, 1000}, LevelRounds: 15, LevelWarmUp: 2, LevelSettle: 10 * time.Second,
+		Bursts: 5, BurstSize: 24, BurstWorkers: 8,
+		Settle: 60 * time.Millisecond,
+	}
+	if o.quick {
+		p.Rounds, p.WarmUp = 5, 1
+		p.Levels, p.LevelRounds, p.LevelWarmUp, p.LevelSettle = []int{0, 40}, 3, 1, time.Second
+		p.Bursts = 2
+	}
+	if p.Rounds < 1 {
+		return plan{}, fmt.Errorf("rounds %d: at least one is needed", p.Rounds)
+	}
+	for name := range strings.SplitSeq(o.variants, ",") {
+		if !slices.Contains(variantNames(), name) {
+			return plan{}, fmt.Errorf("variant %q: unknown, there are %s", name, strings.Join(variantNames(), ", "))
+		}
+		if slices.Contains(p.Variants, name) {
+			return plan{}, fmt.Errorf("variant %q: named twice", name)
+		}
+		p.Variants = append(p.Variants, name)
+	}
+	return p, nil
+}
+
+// variantNames are plugin types, with "-masq" where ipMasq is on. The order is
+// that of a round.
+func variantNames() []string {
+	return []string{"emerita", "bridge", "ptp", "emerita-masq", "bridge-masq", "ptp-masq"}
+}
+
+// grows tells whether a variant is also measured beside many containers.
+// ptp-masq is left out: its rules cost what those of bridge-masq cost.
+func grows(variant string) bool { return variant != "ptp-masq" }
+
+// A variant is one plugin in one configuration.
+type variant struct {
+	name   string
+	plugin string
+	config map[string]any
+}
+
+// newVariant gives each variant a network and a subnet of its own. The data
+// directory is the default of host-local, private to the variant's host.
+func newVariant(name string) variant {
+	plugin, _, masq := strings.Cut(name, "-")
+	i := slices.Index(variantNames(), name)
+	config := map[string]any{
+		"cniVersion": "1.0.0",
+		"name":       "bench-" + name,
+		"type":       plugin,
+		"ipMasq":     masq,
+		"ipam": map[string]any{
+			"type":    "host-local",
+			"dataDir": "/var/lib/cni/networks",
+			"ranges":  [][]map[string]string{{{"subnet": fmt.Sprintf("10.%d.0.0/16", 201+i)}}},
+			"routes":  []map[string]string{{"dst": "0.0.0.0/0"}},
+		},
+	}
+	if plugin == "bridge" {
+		config["bridge"] = "bench0"
+		config["isGateway"] = true
+	}
+	return variant{name: name, plugin: plugin, config: config}
+}
+
+// stdin is the network configuration, with the result of ADD for DEL, as libcni
+// hands it over.
+func (v variant) stdin(prevResult []byte) ([]byte, error) {
+	config := v.config
+	if prevResult != nil {
+		config = make(map[string]any, len(v.config)+1)
+		for k, val := range v.config {
+			config[k] = val
+		}
+		config["prevResult"] = json.RawMessage(prevResult)
+	}
+	b, err := json.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("encode the configuration of %q: %w", v.name, err)
+	}
+	return b, nil
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	planFile    = "plan.json"
+	resultsFile = "results.json"
+)
+
+// sandbox measures in a process of its own that is init of new PID, mount and
+// network namespaces. When it ends, by whatever cause, the kernel kills what it
+// started and drops every mount, namespace and link: no clean-up has to be
+// trusted. Being init, it also inherits, and can wait for, what a plugin left
+// running.
+func sandbox(ctx context.Context, work string, p plan, stderr io.Writer) (*results, error) {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode plan: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(work, planFile), b, 0o600); err != nil {
+		return nil, fmt.Errorf("write plan: %w", err)
+	}
+
+	// Pdeathsig is sent when the thread ends, not the process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", insideCommand, work)
+	cmd.Stderr = stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		Pdeathsig:  unix.SIGKILL,
+	}
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, errors.New("measure: interrupted")
+		}
+		return nil, fmt.Errorf("measure: %w", err)
+	}
+
+	b, err = os.ReadFile(filepath.Join(work, resultsFile))
+	if err != nil {
+		return nil, fmt.Errorf("read results: %w", err)
+	}
+	var res results
+	if err := json.Unmarshal(b, &res); err != nil {
+		return nil, fmt.Errorf("decode results: %w", err)
+	}
+	return &res, nil
+}
+
+// inside is the process in the sandbox.
+func inside(ctx context.Context, work string, progress io.Writer) error {
+	b, err := os.ReadFile(filepath.Join(work, planFile))
+	if err != nil {
+		return fmt.Errorf("read plan: %w", err)
+	}
+	var p plan
+	if err := json.Unmarshal(b, &p); err != nil {
+		return fmt.Errorf("decode plan: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := mount("proc", "/proc"); err != nil {
+		return err
+	}
+
+	r := &runner{ctx: ctx, plan: p, work: work, progress: progress, res: &results{Plan: p}}
+	if err := r.measure(); err != nil {
+		return err
+	}
+	if b, err = r.res.encode(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(work, resultsFile), b, 0o600); err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	return nil
+}
+
+// mount mounts a file system that has no device.
+func mount(fstype, target string) error {
+	if err := unix.Mount(fstype, target, fstype, unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+		return fmt.Errorf("mount %s on %q: %w", fstype, target, err)
+	}
+	return nil
+}
