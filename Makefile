@@ -26,7 +26,7 @@ bench: build ## measure against the upstream plugins, write docs/benchmarks (BEN
 demo: build ## connect two network namespaces, talk between them, clean up
 	@EMERITA_BUILT=1 scripts/demo.sh
 
-lint: deps-lint ## run every linter; silence is success
+lint: deps-lint ## run every linter
 	@scripts/lint.sh
 
 fmt: ## format Go and C
