@@ -3,6 +3,7 @@
 package rtnl
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -54,6 +55,21 @@ func Index(c *nlmsg.Conn, name string) (int, error) {
 		return 0, err
 	}
 	return int(req.Uint32()), nil
+}
+
+// Name is the name of an interface index in the Conn's namespace.
+func Name(c *nlmsg.Conn, index int) (string, error) {
+	var raw [sizeofIfreq]byte
+	binary.NativeEndian.PutUint32(raw[unix.IFNAMSIZ:], uint32(index))
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(c.FD()), unix.SIOCGIFNAME, uintptr(unsafe.Pointer(&raw)))
+	switch errno {
+	case 0:
+		return nlmsg.CString(raw[:unix.IFNAMSIZ]), nil
+	case unix.ENODEV:
+		return "", fmt.Errorf("get name of interface %d: %w", index, ErrNoLink)
+	default:
+		return "", fmt.Errorf("get name of interface %d: %w", index, os.NewSyscallError("ioctl", errno))
+	}
 }
 
 // HardwareAddr is the MAC address of an interface.

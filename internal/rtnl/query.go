@@ -113,7 +113,8 @@ func Addrs(c *nlmsg.Conn, index int) ([]netip.Prefix, error) {
 	return all, err
 }
 
-// Routes lists the unicast routes out of a link, of all tables but local. It is
+// Routes lists the unicast routes of all tables out of a link, or out of every
+// link if index is 0. It is
 // a dump: not for ADD and DEL.
 func Routes(c *nlmsg.Conn, index int) ([]Route, error) {
 	var b nlmsg.Batch
@@ -121,7 +122,7 @@ func Routes(c *nlmsg.Conn, index int) ([]Route, error) {
 	b.Raw(make([]byte, unix.SizeofRtMsg))
 	var all []Route
 	err := c.Get(&b, func(_ uint16, p []byte) error {
-		if r, typ := parseRoute(p); typ == unix.RTN_UNICAST && r.Link == index {
+		if r, typ := parseRoute(p); typ == unix.RTN_UNICAST && (r.Link == index || index == 0) {
 			all = append(all, r)
 		}
 		return nil

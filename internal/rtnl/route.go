@@ -35,10 +35,11 @@ func AddRoute(b *nlmsg.Batch, r Route, name string) {
 	putRoute(b, r)
 }
 
-// ReplaceRoute adds a route or takes the place of the one with its key.
-func ReplaceRoute(b *nlmsg.Batch, r Route, name string) {
-	b.Begin(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, "set route "+r.Dst.String()+" dev "+quote(name))
+// AppendRoute adds a route beside those of other links with the same key.
+func AppendRoute(b *nlmsg.Batch, r Route, name string) {
+	b.Begin(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, "append route "+r.Dst.String()+" dev "+quote(name))
 	putRoute(b, r)
+	b.Tolerate(unix.EEXIST) // this very route
 }
 
 func putRoute(b *nlmsg.Batch, r Route) {

@@ -2,7 +2,10 @@
 
 package state
 
-import "net/netip"
+import (
+	"encoding/json"
+	"net/netip"
+)
 
 // recordVersion is the format of a record. Fields are only added; a change of
 // meaning takes a new number, and code that does not know it sees no record.
@@ -40,5 +43,6 @@ type Record struct {
 	MAC         string            `json:"mac,omitempty"`       // the container's
 	Masquerade  bool              `json:"masquerade,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"` // CNI_ARGS that name the workload
+	Result      json.RawMessage   `json:"result,omitempty"` // of ADD, as CNI 1.1.0
 	Plugin      string            `json:"plugin"`           // version that wrote it
 }

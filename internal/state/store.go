@@ -18,9 +18,6 @@ import (
 // that comes back gets its address back.
 const DefaultDir = "/var/lib/cni/emerita"
 
-// maxRecord bounds what is read of a file that somebody else may have written.
-const maxRecord = 1 << 20
-
 // suffix ends the name of every record; it begins with the network, and '@' is
 // no character of a network name.
 const suffix = ".json"
@@ -83,69 +80,30 @@ func (s *Store) Load(k Key) (*Record, error) {
 }
 
 func (s *Store) read(name string) (*Record, error) {
-	fd, err := unix.Openat(s.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read record: %w", &os.PathError{Op: "open", Path: s.dir + "/" + name, Err: err})
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxRecord {
-		return nil, nil
-	}
-	raw := make([]byte, st.Size)
-	n, err := unix.Read(fd, raw)
-	if err != nil {
-		return nil, fmt.Errorf("read record: %w", &os.PathError{Op: "read", Path: s.dir + "/" + name, Err: err})
-	}
+	raw, err := s.readFile(name)
 	r := new(Record)
-	if json.Unmarshal(raw[:n], r) != nil || r.Version != recordVersion {
-		return nil, nil
+	if raw == nil || json.Unmarshal(raw, r) != nil || r.Version != recordVersion {
+		return nil, err
 	}
 	return r, nil
 }
 
-// Save writes a record in place of an older one: aside, then by one rename. It
-// is not synced: a record says what lives in the kernel, and that does not
-// survive a power cut either.
-func (s *Store) Save(r *Record) (err error) {
+// Save writes a record in place of an older one. It is not synced: a record
+// says what lives in the kernel, and that does not survive a power cut either.
+func (s *Store) Save(r *Record) error {
 	r.Version = recordVersion
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode record of %v: %w", r.Key, err)
 	}
-	name := fileName(r.Key)
-	tmp := "." + name
-	defer func() {
-		if err != nil {
-			_ = unix.Unlinkat(s.fd, tmp, 0)
-			err = fmt.Errorf("write record %q: %w", s.dir+"/"+name, err)
-		}
-	}()
-	fd, err := unix.Openat(s.fd, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return os.NewSyscallError("open", err)
-	}
-	n, err := unix.Write(fd, raw)
-	if cerr := unix.Close(fd); err == nil {
-		err = cerr
-	}
-	if err == nil && n < len(raw) {
-		err = unix.ENOSPC
-	}
-	if err != nil {
-		return os.NewSyscallError("write", err)
-	}
-	return os.NewSyscallError("rename", unix.Renameat(s.fd, tmp, s.fd, name))
+	return s.writeFile(fileName(r.Key), raw)
 }
 
 // Remove deletes the record of a key, and what a killed Save left of it. None
 // is success. It needs no free block.
 func (s *Store) Remove(k Key) error {
 	name := fileName(k)
-	_ = unix.Unlinkat(s.fd, "."+name, 0)
+	_ = unix.Unlinkat(s.fd, tempName(name), 0)
 	if err := unix.Unlinkat(s.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove record: %w", &os.PathError{Op: "unlink", Path: s.dir + "/" + name, Err: err})
 	}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/endpoint"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// env is everything that the program takes from outside, so that tests can give
+// it something else.
+type env struct {
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+	getenv   func(string) string
+	environ  []string
+	stateDir string
+	terminal bool // stdin is one: nobody will write a configuration to it
+}
+
+func processEnv() env {
+	_, err := unix.IoctlGetTermios(0, unix.TCGETS)
+	return env{
+		stdin:    os.Stdin,
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		getenv:   os.Getenv,
+		environ:  os.Environ(),
+		stateDir: state.DefaultDir,
+		terminal: err == nil,
+	}
+}
+
+// lockTimeout is well below the two minutes after which runtimes kill a plugin.
+const lockTimeout = 10 * time.Second
+
+// logVariable names the variable that sets the lowest level logged: debug,
+// info, warn (the default) or error.
+const logVariable = "EMERITA_LOG"
+
+func (e env) plugin() *endpoint.Plugin {
+	level := slog.LevelWarn
+	_ = level.UnmarshalText([]byte(e.getenv(logVariable))) // anything else: the default
+	return &endpoint.Plugin{
+		StateDir:    e.stateDir,
+		Version:     version,
+		Log:         slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level})),
+		Stderr:      e.stderr,
+		Environ:     e.environ,
+		LockTimeout: lockTimeout,
+	}
+}

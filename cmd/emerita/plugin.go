@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"context"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/endpoint"
+)
+
+// runPlugin serves one call of a container runtime.
+func runPlugin(e env) (status int) {
+	cniVersion := cniproto.Current
+	defer guard(e, &cniVersion, &status)
+	cni := cniproto.EnvFrom(e.getenv)
+	if err := cni.Validate(); err != nil {
+		return report(e, err, cniVersion)
+	}
+	raw, err := readConfig(e.stdin)
+	if err != nil {
+		return report(e, err, cniVersion)
+	}
+	if cni.Command == "VERSION" {
+		return report(e, writeVersion(e, raw), cniVersion)
+	}
+	config, err := cniproto.ParseConfig(raw)
+	if err != nil {
+		return report(e, err, cniVersion)
+	}
+	cniVersion = config.CNIVersion
+	return report(e, serve(e, endpoint.Call{Env: cni, Config: config}), cniVersion)
+}
+
+// serve carries out a validated call, and prints the result of an ADD.
+func serve(e env, call endpoint.Call) error {
+	ctx := context.Background()
+	p := e.plugin()
+	switch call.Env.Command {
+	case "ADD":
+		result, err := p.Add(ctx, call)
+		if err != nil {
+			return err
+		}
+		return cniproto.EncodeResult(e.stdout, result, call.Config.CNIVersion)
+	case "DEL":
+		return p.Del(ctx, call)
+	case "CHECK":
+		return p.Check(ctx, call)
+	case "GC":
+		return p.GC(ctx, call)
+	default: // Validate let nothing else through
+		return p.Status(ctx, call)
+	}
+}

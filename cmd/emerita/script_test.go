@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/emerita-cni/emerita/internal/testutil"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files and the expected output in scripts")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"emerita": main})
+}
+
+// TestScripts runs testdata/script/*.txt, which specify the program as its users
+// see it. Each script has a host of its own (testutil.EnterHost).
+func TestScripts(t *testing.T) {
+	testutil.Root(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			testutil.EnterHost(e.T().(testutil.TB))
+			e.Setenv("PATH", e.Getenv("PATH")+":/usr/sbin:/sbin")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"snapshot": cmdSnapshot,
+			"netns":    cmdNetns,
+		},
+	})
+}
+
+// cmdSnapshot is "snapshot save" and "snapshot compare": nothing on the host
+// may differ between the two but the (empty) directories and locks that every
+// later call uses again.
+func cmdSnapshot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 || args[0] != "save" && args[0] != "compare" {
+		ts.Fatalf("usage: snapshot save|compare")
+	}
+	now := testutil.Snapshot(scriptTB{ts}, "/run/netns", "/var/lib/cni")
+	file := ts.MkAbs(".snapshot")
+	if args[0] == "save" {
+		ts.Check(os.WriteFile(file, []byte(now), 0o600))
+		return
+	}
+	before, err := os.ReadFile(file)
+	ts.Check(err)
+	if diff := lineDiff(string(before), now); diff != "" {
+		ts.Fatalf("the host differs:\n%s", diff)
+	}
+}
+
+// cmdNetns makes network namespaces.
+func cmdNetns(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: netns NAME …")
+	}
+	for _, name := range args {
+		testutil.Netns(scriptTB{ts}, name)
+	}
+}
+
+// scriptTB lets testutil fail a script.
+type scriptTB struct{ ts *testscript.TestScript }
+
+func (s scriptTB) Helper() {}
+
+func (s scriptTB) Fatalf(format string, args ...any) { s.ts.Fatalf(format, args...) }
+
+// lineDiff lists the lines that only one of two texts has.
+func lineDiff(a, b string) string {
+	count := map[string]int{}
+	for l := range strings.Lines(a) {
+		count[l]++
+	}
+	for l := range strings.Lines(b) {
+		count[l]--
+	}
+	var out strings.Builder
+	for _, text := range []string{a, b} {
+		for l := range strings.Lines(text) {
+			switch n := count[l]; {
+			case n > 0:
+				fmt.Fprintf(&out, "- %s", l)
+			case n < 0:
+				fmt.Fprintf(&out, "+ %s", l)
+			}
+			count[l] = 0
+		}
+	}
+	return out.String()
+}

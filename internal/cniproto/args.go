@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package cniproto
+
+import (
+	"slices"
+	"strings"
+)
+
+// maxArgs bounds CNI_ARGS, bytes.
+const maxArgs = 64 << 10
+
+// Args are the pairs of CNI_ARGS. IP and Gateway are lists because the static
+// address manager takes several, separated by commas.
+type Args struct {
+	IgnoreUnknown bool
+	IP            []string
+	Gateway       []string
+	MAC           string
+	Labels        map[string]string // what names the workload: K8S_POD_NAME and others
+}
+
+// labelKeys are the keys by which Kubernetes and Nomad name the workload.
+func labelKeys() []string {
+	return []string{
+		"K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_INFRA_CONTAINER_ID", "K8S_POD_UID",
+		"NOMAD_REGION", "NOMAD_NAMESPACE", "NOMAD_JOB_ID", "NOMAD_GROUP_NAME", "NOMAD_ALLOC_ID",
+	}
+}
+
+// ParseArgs reads CNI_ARGS ("K=V;K=V"). A key that is not known is an error
+// unless IgnoreUnknown is true, as in the upstream plugins.
+func ParseArgs(s string) (Args, error) {
+	var a Args
+	if s == "" {
+		return a, nil
+	}
+	if len(s) > maxArgs {
+		return a, badArgs("longer than %d bytes", maxArgs)
+	}
+	if i := strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }); i >= 0 {
+		return a, badArgs("control character at byte %d", i)
+	}
+	var unknown []string
+	for pair := range strings.SplitSeq(s, ";") {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return a, badArgs("%q is not of the form KEY=VALUE", pair)
+		}
+		switch {
+		case key == "IgnoreUnknown":
+			switch strings.ToLower(value) {
+			case "1", "true":
+				a.IgnoreUnknown = true
+			case "0", "false":
+				a.IgnoreUnknown = false
+			default:
+				return a, badArgs("IgnoreUnknown=%q: want 1, true, 0 or false", value)
+			}
+		case key == "IP":
+			a.IP = list(value)
+		case key == "GATEWAY":
+			a.Gateway = list(value)
+		case key == "MAC":
+			a.MAC = value
+		case slices.Contains(labelKeys(), key):
+			if a.Labels == nil {
+				a.Labels = map[string]string{}
+			}
+			a.Labels[key] = value
+		default:
+			unknown = append(unknown, key)
+		}
+	}
+	if len(unknown) > 0 && !a.IgnoreUnknown {
+		return a, badArgs("unknown keys %q: remove them or add IgnoreUnknown=1", unknown)
+	}
+	return a, nil
+}
+
+func badArgs(format string, args ...any) error {
+	return Errorf(CodeInvalidEnv, "invalid CNI_ARGS", format, args...)
+}
+
+func list(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return strings.Split(value, ",")
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package cniproto
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Config is the part of a network configuration that every plugin shares. A
+// plugin's own keys are in Raw.
+type Config struct {
+	CNIVersion    string
+	Name          string
+	Type          string
+	IPAMType      string
+	IPAM          json.RawMessage // nil when absent
+	DNS           DNS
+	RuntimeConfig RuntimeConfig
+	Args          struct{ CNI ArgsCNI }
+	PrevResult    json.RawMessage // nil when absent
+
+	// ValidAttachments is the list of GC. An empty list has a meaning (keep
+	// nothing), which an absent one has not.
+	ValidAttachments    []Attachment
+	HasValidAttachments bool
+
+	Raw []byte // the whole configuration as received
+}
+
+// RuntimeConfig holds what a runtime fills in for the capabilities that the
+// configuration lists (CONVENTIONS.md).
+type RuntimeConfig struct {
+	IPs          []string        `json:"ips"`
+	Mac          string          `json:"mac"`
+	IPRanges     json.RawMessage `json:"ipRanges"`
+	PortMappings json.RawMessage `json:"portMappings"`
+	Bandwidth    json.RawMessage `json:"bandwidth"`
+	Aliases      json.RawMessage `json:"aliases"`
+	CgroupPath   string          `json:"cgroupPath"`
+	DNS          struct {
+		Servers  []string `json:"servers"`
+		Searches []string `json:"searches"`
+		Options  []string `json:"options"`
+	} `json:"dns"`
+}
+
+// ArgsCNI is args.cni (CONVENTIONS.md).
+type ArgsCNI struct {
+	IPs []string `json:"ips"`
+	MAC string   `json:"mac"`
+}
+
+// Attachment names an interface of a container within a network.
+type Attachment struct {
+	ContainerID string `json:"containerID"`
+	IfName      string `json:"ifname"`
+}
+
+// ParseConfig reads a single-plugin configuration and validates what every verb
+// relies on. Errors: CodeDecode if it is no JSON, CodeIncompatibleVersion,
+// otherwise CodeInvalidConfig naming the key.
+func ParseConfig(raw []byte) (*Config, error) {
+	const what = "parse network configuration"
+	var in struct {
+		CNIVersion    string          `json:"cniVersion"`
+		Name          string          `json:"name"`
+		Type          string          `json:"type"`
+		IPAM          json.RawMessage `json:"ipam"`
+		DNS           DNS             `json:"dns"`
+		RuntimeConfig RuntimeConfig   `json:"runtimeConfig"`
+		Args          struct {
+			CNI ArgsCNI `json:"cni"`
+		} `json:"args"`
+		PrevResult json.RawMessage `json:"prevResult"`
+		Valid      json.RawMessage `json:"cni.dev/valid-attachments"`
+		Misspelt   json.RawMessage `json:"cni.dev/attachments"` // as libcni 1.2 sends it besides
+	}
+	if err := unmarshal(raw, &in, what); err != nil {
+		return nil, err
+	}
+	if first := bytes.TrimLeft(raw, " \t\r\n"); first[0] != '{' {
+		return nil, Errorf(CodeInvalidConfig, what, "it is not an object")
+	}
+	version, err := NormalizeVersion(in.CNIVersion)
+	if err != nil {
+		return nil, err
+	}
+	if err := ValidateNetworkName(in.Name); err != nil {
+		return nil, err
+	}
+	c := &Config{
+		CNIVersion: version, Name: in.Name, Type: in.Type, DNS: in.DNS, RuntimeConfig: in.RuntimeConfig,
+		IPAM: given(in.IPAM), PrevResult: given(in.PrevResult), Raw: raw,
+	}
+	c.Args.CNI = in.Args.CNI
+	if err := c.parseIPAMType(what); err != nil {
+		return nil, err
+	}
+	attachments := given(in.Valid)
+	if attachments == nil {
+		attachments = given(in.Misspelt)
+	}
+	if attachments == nil {
+		return c, nil
+	}
+	c.HasValidAttachments = true
+	c.ValidAttachments, err = parseAttachments(attachments)
+	return c, err
+}
+
+// given is nil for an absent value and for null.
+func given(raw json.RawMessage) json.RawMessage {
+	if string(raw) == "null" {
+		return nil
+	}
+	return raw
+}
+
+func (c *Config) parseIPAMType(what string) error {
+	if c.IPAM == nil {
+		return nil
+	}
+	var ipam struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(c.IPAM, &ipam); err != nil {
+		return Errorf(CodeInvalidConfig, what, "ipam: %w", err)
+	}
+	if c.IPAMType = ipam.Type; c.IPAMType == "" { // {} says the same as no key
+		c.IPAM = nil
+	}
+	return nil
+}
+
+// parseAttachments reads the list of GC; a malformed entry fails it as a whole,
+// because to leave it out would delete what it stands for.
+func parseAttachments(raw json.RawMessage) ([]Attachment, error) {
+	const what = "parse cni.dev/valid-attachments"
+	all := []Attachment{}
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, Errorf(CodeInvalidConfig, what, "%w", err)
+	}
+	for i, a := range all {
+		err := ValidateContainerID(a.ContainerID)
+		if err == nil {
+			err = ValidateIfName(a.IfName)
+		}
+		if err != nil {
+			return nil, Errorf(CodeInvalidConfig, what, "entry %d: %w", i, err)
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/ipam"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// Check reports the first thing of an attachment that is not as ADD made it and
+// as prevResult says. Later plugins of the chain may have changed what
+// prevResult shows (addresses, MAC), and added what it does not.
+func (p *Plugin) Check(ctx context.Context, call Call) error {
+	if err := sinceVersion(call.Config, "0.4.0", "CHECK"); err != nil {
+		return err
+	}
+	if call.Config.PrevResult == nil {
+		return cniproto.Errorf(cniproto.CodeInvalidConfig, "check "+call.key().String(), "prevResult is missing: give the result of ADD")
+	}
+	r, err := p.parse(call)
+	if err != nil {
+		return err
+	}
+	defer r.ns.Close()
+	store, err := state.Open(p.StateDir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return drift(call, fmt.Errorf("it is not attached: there is no state"))
+	}
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeIO, "open state", err)
+	}
+	defer store.Close()
+	lock, err := p.lockKey(store, call.key())
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	record, err := store.Load(call.key())
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeIO, "read state", err)
+	}
+	if record == nil || record.Phase != state.Ready {
+		return drift(call, fmt.Errorf("it is not attached: there is no record of it"))
+	}
+	if id := r.ns.ID(); record.NetnsDev != id.Dev || record.NetnsIno != id.Ino {
+		return drift(call, fmt.Errorf("CNI_NETNS %q is another namespace than at ADD", call.Env.Netns))
+	}
+	l := layoutOf(record)
+	l.routes = ownRoutes(r.prev, l)
+	if err := p.compare(r, l); err != nil {
+		return drift(call, err)
+	}
+	return cniproto.Wrap(cniproto.CodeIPAM, "check addresses",
+		r.ipam.Check(ctx, &ipam.Claim{Dir: record.ClaimDir, Addrs: record.Claimed}))
+}
+
+func drift(call Call, err error) error {
+	return cniproto.Errorf(cniproto.CodeNetlink, "check "+call.key().String(), "%w", err)
+}
+
+// ownRoutes are the routes of prevResult by way of a next hop of ours.
+func ownRoutes(prev *cniproto.Result, l *layout) []cniproto.Route {
+	var out []cniproto.Route
+	for _, r := range prev.Routes {
+		if slices.ContainsFunc(l.ips, func(ip cniproto.IPConfig) bool { return ip.Gateway == r.GW }) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// compare looks at both halves of the attachment, and at what it shares.
+func (p *Plugin) compare(r *request, l *layout) error {
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	host, err := rtnl.Link(conn, l.hostIf)
+	if err != nil {
+		return fmt.Errorf("host interface %q: %w", l.hostIf, err)
+	}
+	if err := compareHost(conn, host, l); err != nil {
+		return err
+	}
+	if err := sharedObjects(conn, l); err != nil {
+		return err
+	}
+	return r.ns.Do(func() error { return compareContainer(r, l, host) })
+}
+
+func compareHost(conn *nlmsg.Conn, host rtnl.LinkInfo, l *layout) error {
+	if !slices.Equal(host.MAC, l.hostMAC) {
+		return fmt.Errorf("host interface %q has address %s, not %s", l.hostIf, host.MAC, l.hostMAC)
+	}
+	if !host.Up {
+		return fmt.Errorf("host interface %q is down", l.hostIf)
+	}
+	if err := forwardsIPv4(l); err != nil {
+		return err
+	}
+	if err := hasRoutes(conn, host.Index, l.hostIf, l.hostRoutes(host.Index)); err != nil {
+		return err
+	}
+	near, err := rtnl.Neighbours(conn, host.Index)
+	if err != nil {
+		return err
+	}
+	for _, ip := range l.ips {
+		if _, ok := near[ip.Address.Addr()]; !ok {
+			return fmt.Errorf("host interface %q lacks the neighbour %s", l.hostIf, ip.Address.Addr())
+		}
+	}
+	return nil
+}
+
+func compareContainer(r *request, l *layout, host rtnl.LinkInfo) error {
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ifname := l.key.IfName
+	link, err := rtnl.Link(conn, ifname)
+	if err != nil {
+		return fmt.Errorf("container interface %q: %w", ifname, err)
+	}
+	if link.Index != host.PeerIndex {
+		return fmt.Errorf("container interface %q is not the peer of %q", ifname, l.hostIf)
+	}
+	if !link.Up {
+		return fmt.Errorf("container interface %q is down", ifname)
+	}
+	index := -1
+	for i, iface := range r.prev.Interfaces {
+		if iface.Name == ifname && iface.Sandbox != "" {
+			index = i
+		}
+	}
+	if index < 0 {
+		return fmt.Errorf("prevResult does not list the container interface %q", ifname)
+	}
+	if mac := r.prev.Interfaces[index].Mac; mac != "" && !strings.EqualFold(mac, link.MAC.String()) {
+		return fmt.Errorf("container interface %q has address %s, prevResult says %s", ifname, link.MAC, mac)
+	}
+	var addrs []netip.Prefix
+	for _, ip := range r.prev.IPs {
+		if ip.Interface != nil && *ip.Interface == index {
+			addrs = append(addrs, ip.Address)
+		}
+	}
+	if err := hasAddrs(conn, link.Index, ifname, addrs); err != nil {
+		return err
+	}
+	if err := hasRoutes(conn, link.Index, ifname, l.linkRoutes(link.Index)); err != nil {
+		return err
+	}
+	return hasRoutes(conn, 0, ifname, l.farRoutes(link.Index))
+}
+
+func hostPrefixes(addrs []netip.Addr) []netip.Prefix {
+	out := make([]netip.Prefix, len(addrs))
+	for i, a := range addrs {
+		out[i] = hostPrefix(a)
+	}
+	return out
+}
+
+func hasAddrs(conn *nlmsg.Conn, index int, name string, wanted []netip.Prefix) error {
+	have, err := rtnl.Addrs(conn, index)
+	if err != nil {
+		return err
+	}
+	for _, a := range wanted {
+		if !slices.Contains(have, a) {
+			return fmt.Errorf("interface %q lacks address %s", name, a)
+		}
+	}
+	return nil
+}
+
+// hasRoutes looks for routes by destination and gateway, in any table, because
+// sbr moves them; out of any link if index is 0, because of two attachments
+// with one destination the first wins.
+func hasRoutes(conn *nlmsg.Conn, index int, name string, wanted []rtnl.Route) error {
+	have, err := rtnl.Routes(conn, index)
+	if err != nil {
+		return err
+	}
+	for _, w := range wanted {
+		if !slices.ContainsFunc(have, func(h rtnl.Route) bool {
+			return h.Dst == w.Dst && (index == 0 || h.Gateway == w.Gateway)
+		}) {
+			return fmt.Errorf("interface %q lacks route %s", name, w.Dst)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+)
+
+// DefaultGatewayInterface is the shared host interface that carries the
+// gateway addresses of all networks.
+const DefaultGatewayInterface = "emerita0"
+
+// The MTU limits, bytes: RFC 791 (IPv4) and RFC 8200 (IPv6) below, ETH_MAX_MTU
+// of the kernel's veth above.
+const (
+	minMTU4 = 68
+	minMTU6 = 1280
+	maxMTU  = 65535
+)
+
+// options are the keys of a network configuration that are Emerita's own.
+type options struct {
+	IPMasq           bool             `json:"ipMasq"`
+	MTU              int              `json:"mtu"`
+	GatewayInterface string           `json:"gatewayInterface"`
+	Routes           []cniproto.Route `json:"routes"`
+}
+
+func parseOptions(raw []byte) (options, error) {
+	o := options{GatewayInterface: DefaultGatewayInterface}
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "%w", err)
+	}
+	if o.MTU != 0 && (o.MTU < minMTU4 || o.MTU > maxMTU) {
+		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",
+			"mtu %d: must be 0 (as the uplink) or from %d to %d", o.MTU, minMTU4, maxMTU)
+	}
+	if err := cniproto.ValidateIfName(o.GatewayInterface); err != nil {
+		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",
+			"gatewayInterface %q: %w", o.GatewayInterface, err)
+	}
+	for _, r := range o.Routes {
+		if err := validateRoute(r); err != nil {
+			return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "routes: %w", err)
+		}
+	}
+	return o, nil
+}
+
+func validateRoute(r cniproto.Route) error {
+	switch {
+	case !r.Dst.IsValid():
+		return fmt.Errorf("a route lacks dst")
+	case r.GW.IsValid() && r.GW.Is4() != r.Dst.Addr().Is4():
+		return fmt.Errorf("route %s: gateway %s is of the other address family", r.Dst, r.GW)
+	case r.MTU < 0 || r.AdvMSS < 0 || r.Priority < 0 || r.Table != nil && *r.Table < 0:
+		return fmt.Errorf("route %s: negative mtu, advmss, priority or table", r.Dst)
+	case r.Scope != nil && (*r.Scope < 0 || *r.Scope > 255):
+		return fmt.Errorf("route %s: scope %d is not from 0 to 255", r.Dst, *r.Scope)
+	}
+	return nil
+}
+
+// wantedMAC is the address asked for by, in rising precedence, CNI_ARGS,
+// args.cni and the mac capability, as in upstream's bridge; nil if by nobody.
+func wantedMAC(c *cniproto.Config, args cniproto.Args) (net.HardwareAddr, error) {
+	text := args.MAC
+	if c.Args.CNI.MAC != "" {
+		text = c.Args.CNI.MAC
+	}
+	if c.RuntimeConfig.Mac != "" {
+		text = c.RuntimeConfig.Mac
+	}
+	if text == "" {
+		return nil, nil
+	}
+	mac, err := net.ParseMAC(text)
+	if err == nil && len(mac) != 6 {
+		err = fmt.Errorf("%d bytes, an Ethernet address has 6", len(mac))
+	}
+	if err == nil && mac[0]&1 != 0 {
+		err = fmt.Errorf("a multicast address cannot be an interface's")
+	}
+	if err == nil && [6]byte(mac) == [6]byte{} {
+		err = fmt.Errorf("the zero address cannot be an interface's")
+	}
+	if err != nil {
+		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse requested MAC address", "%q: %w", text, err)
+	}
+	return mac, nil
+}
+
+// resolver is the DNS of the result: the capability's over the configuration's
+// over that of IPAM.
+func resolver(c *cniproto.Config, fromIPAM cniproto.DNS) cniproto.DNS {
+	d := fromIPAM
+	if !c.DNS.IsZero() {
+		d = c.DNS
+	}
+	if rt := c.RuntimeConfig.DNS; len(rt.Servers)+len(rt.Searches)+len(rt.Options) > 0 {
+		d = cniproto.DNS{Nameservers: rt.Servers, Domain: d.Domain, Search: rt.Searches, Options: rt.Options}
+	}
+	return d
+}
+
+// hostPrefix is an address as a network of its own.
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

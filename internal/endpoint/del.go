@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/ipam"
+	"github.com/emerita-cni/emerita/internal/netns"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// Del disconnects a container. It needs neither the namespace nor prevResult
+// nor a record: what is gone already is success, and what stands is found by
+// the names derived from the key. It goes on after an error, and reports all.
+func (p *Plugin) Del(ctx context.Context, call Call) error {
+	if err := refuseHost(call.Env.Netns); err != nil {
+		return err
+	}
+	args, err := cniproto.ParseArgs(call.Env.Args)
+	if err != nil {
+		return err
+	}
+	var manager ipam.Manager
+	if call.Config.IPAM != nil {
+		if manager, err = p.addressManager(call, args); err != nil {
+			return err
+		}
+	}
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeNetlink, "open rtnetlink", err)
+	}
+	defer conn.Close()
+
+	store, err := state.Open(p.StateDir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p.disconnect(ctx, nil, conn, call.key(), manager, call.Config.IPAMType)
+	}
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeIO, "open state", err)
+	}
+	defer store.Close()
+	lock, err := p.lockKey(store, call.key())
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	return p.disconnect(ctx, store, conn, call.key(), manager, call.Config.IPAMType)
+}
+
+// refuseHost keeps a DEL that names the host's namespace from going on: whoever
+// asks for it has mistaken the host for a container. A namespace that is gone,
+// or is none, is what a DEL may well find.
+func refuseHost(path string) error {
+	if path == "" {
+		return nil
+	}
+	ns, err := netns.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer ns.Close()
+	if host, err := ns.IsHost(); err != nil || !host {
+		return nil
+	}
+	return cniproto.Errorf(cniproto.CodeTargetNetns, "open CNI_NETNS", "%q is the host's network namespace: give the container's", path)
+}
+
+// disconnect undoes an attachment whose lock is held: first what can carry
+// traffic, then the address, last the record, by which a repeated DEL finds
+// what a killed one left. store is nil if there is no state at all, manager if
+// the configuration has no IPAM; managed is the manager's type.
+func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg.Conn, key state.Key, manager ipam.Manager, managed string) error {
+	var record *state.Record
+	var errs []error
+	if store != nil {
+		var err error
+		record, err = store.Load(key)
+		errs = append(errs, err)
+	}
+	link, found, err := findHostLink(conn, key, record)
+	if err == nil && found {
+		err = rtnl.DeleteAndWait(conn, link.index, link.name)
+	}
+	if err != nil {
+		// Its address must not be given to another while it is there.
+		return cniproto.Wrap(cniproto.CodeNetlink, "delete interface of "+key.String(), errors.Join(append(errs, err)...))
+	}
+	errs = append(errs, p.release(ctx, record, key, manager, managed))
+	if err := errors.Join(errs...); err != nil {
+		return cniproto.Wrap(cniproto.CodeIPAM, "release addresses of "+key.String(), err)
+	}
+	if store == nil {
+		return nil
+	}
+	if err := store.Remove(key); err != nil {
+		return cniproto.Wrap(cniproto.CodeIO, "write state", err)
+	}
+	return cniproto.Wrap(cniproto.CodeNetlink, "restore forwarding", p.restoreForwarding(store))
+}
+
+// release gives back what the attachment holds by its record, even if the
+// configuration names another IPAM or directory by now; without a record, what
+// the configuration's IPAM finds.
+func (p *Plugin) release(ctx context.Context, record *state.Record, key state.Key, manager ipam.Manager, managed string) error {
+	var known *ipam.Claim
+	if record != nil && record.ClaimDir != "" {
+		known = &ipam.Claim{Dir: record.ClaimDir, Addrs: record.Claimed}
+	}
+	if known != nil && (manager == nil || managed != record.IPAM) {
+		if err := ipam.Release(ctx, *known, key, p.LockTimeout); err != nil {
+			return err
+		}
+		known = nil
+	}
+	if manager == nil {
+		return nil
+	}
+	return manager.Del(ctx, known)
+}

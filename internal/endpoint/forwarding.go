@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/state"
+	"github.com/emerita-cni/emerita/internal/sysctl"
+)
+
+// Packets are forwarded if the interface on which they come in forwards. The
+// host end of an attachment does from its creation (IFLA_INET_CONF). Answers
+// from outside come in by the uplink, whose setting is the operator's: where it
+// is off it is turned on, on that interface alone, and the record of the change
+// lets the last DEL turn it off again.
+
+// setting is one sysctl and the value it needs.
+type setting struct {
+	family             sysctl.Family
+	iface, key, wanted string
+}
+
+// forwarding4 are the settings for IPv4.
+func forwarding4(up uplink) []setting {
+	if up.name == "" {
+		return nil
+	}
+	return []setting{{sysctl.IPv4, up.name, "forwarding", "1"}}
+}
+
+// forwarding6 are the settings for IPv6, where forwarding is the namespace's:
+// from Linux 6.17 an interface can forward by itself (force_forwarding). Before,
+// all of them must; then an uplink that takes its default route from router
+// advertisements needs accept_ra=2 to go on doing so (Documentation/networking/
+// ip-sysctl.rst).
+func forwarding6(up uplink, hostIf string) []setting {
+	if v, err := sysctl.Get(sysctl.IPv6, sysctl.All, "forwarding"); err != nil || v == "1" {
+		return nil
+	}
+	if sysctl.Has(sysctl.IPv6, hostIf, "force_forwarding") {
+		out := []setting{{sysctl.IPv6, hostIf, "force_forwarding", "1"}}
+		if up.name != "" {
+			out = append(out, setting{sysctl.IPv6, up.name, "force_forwarding", "1"})
+		}
+		return out
+	}
+	var out []setting
+	if up.name != "" {
+		if v, err := sysctl.Get(sysctl.IPv6, up.name, "accept_ra"); err == nil && v == "1" {
+			out = append(out, setting{sysctl.IPv6, up.name, "accept_ra", "2"})
+		}
+	}
+	return append(out, setting{sysctl.IPv6, sysctl.All, "forwarding", "1"})
+}
+
+// forwardingSettings are all settings that an attachment needs beyond its own
+// interface.
+func forwardingSettings(l *layout, up4, up6 uplink) []setting {
+	var out []setting
+	if l.has(true) {
+		out = append(out, forwarding4(up4)...)
+	}
+	if l.has(false) {
+		out = append(out, forwarding6(up6, l.hostIf)...)
+	}
+	return out
+}
+
+// missing are the settings that do not have the wanted value.
+func missing(list []setting) []setting {
+	var out []setting
+	for _, s := range list {
+		if v, err := sysctl.Get(s.family, s.iface, s.key); err != nil || v != s.wanted {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// enableForwarding applies the settings that are missing. Those of interfaces
+// that are not the attachment's own are noted first, to be undone.
+func (p *Plugin) enableForwarding(store *state.Store, l *layout, up4, up6 uplink) error {
+	for _, s := range missing(forwardingSettings(l, up4, up6)) {
+		if s.iface != l.hostIf {
+			was, err := sysctl.Get(s.family, s.iface, s.key)
+			if err != nil {
+				return err
+			}
+			change := state.SysctlChange{Family: string(s.family), Interface: s.iface, Key: s.key, Was: was, Set: s.wanted}
+			if err := p.withLock(store, sharedLock, func() error { return store.NoteSysctl(change) }); err != nil {
+				return err
+			}
+			p.Log.Info("enable forwarding", "interface", s.iface, "family", s.family, "sysctl", s.key)
+		}
+		if err := sysctl.Set(s.family, s.iface, s.key, s.wanted); err != nil {
+			return cniproto.Wrap(cniproto.CodeNetlink, "enable forwarding on "+s.iface, err)
+		}
+	}
+	return nil
+}
+
+// restoreForwarding undoes the changes of enableForwarding when no attachment
+// is left. What somebody has changed since stays as they want it.
+func (p *Plugin) restoreForwarding(store *state.Store) error {
+	if !store.HasSysctls() {
+		return nil
+	}
+	return p.withLock(store, sharedLock, func() error {
+		left, err := store.List("")
+		if err != nil || len(left) > 0 {
+			return err
+		}
+		changes, err := store.Sysctls()
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, c := range changes {
+			f := sysctl.Family(c.Family)
+			now, err := sysctl.Get(f, c.Interface, c.Key)
+			if errors.Is(err, fs.ErrNotExist) || err == nil && now != c.Set {
+				continue
+			}
+			errs = append(errs, sysctl.Set(f, c.Interface, c.Key, c.Was))
+		}
+		return errors.Join(append(errs, store.ForgetSysctls())...)
+	})
+}

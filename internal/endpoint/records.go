@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"errors"
+	"net"
+	"slices"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// newRecord is the intent of an ADD.
+func (p *Plugin) newRecord(r *request) *state.Record {
+	id := r.ns.ID()
+	k := r.call.key()
+	return &state.Record{
+		Key: k, Phase: state.Claiming, Plugin: p.Version,
+		Netns: r.call.Env.Netns, NetnsDev: id.Dev, NetnsIno: id.Ino,
+		HostIfName: k.HostIfName(), Gateway: r.options.GatewayInterface,
+		IPAM: r.call.Config.IPAMType, Labels: r.labels, Masquerade: r.options.IPMasq,
+	}
+}
+
+// describe adds what the layout decides.
+func describe(record *state.Record, l *layout) {
+	record.MAC = l.containerMAC.String()
+	for _, ip := range l.ips {
+		record.Addresses = append(record.Addresses, ip.Address)
+		record.Gateways = append(record.Gateways, ip.Gateway)
+	}
+}
+
+// layoutOf is the host's half of the layout of a recorded attachment.
+func layoutOf(r *state.Record) *layout {
+	l := &layout{
+		key: r.Key, hostIf: r.HostIfName, hostIndex: r.HostIfIndex, hostMAC: r.Key.HostMAC(),
+		gatewayIf: r.Gateway, masquerade: r.Masquerade,
+	}
+	l.containerMAC, _ = net.ParseMAC(r.MAC)
+	for i, a := range r.Addresses {
+		ip := cniproto.IPConfig{Address: a}
+		if i < len(r.Gateways) {
+			ip.Gateway = r.Gateways[i]
+			l.addGateway(ip.Gateway)
+			if ip.Gateway != linkLocalGateway(a.Addr().Is4()) && !slices.Contains(l.onHost, ip.Gateway) {
+				l.onHost = append(l.onHost, ip.Gateway)
+			}
+		}
+		l.ips = append(l.ips, ip)
+	}
+	return l
+}
+
+// hostLink is the host end of an attachment as it was found.
+type hostLink struct {
+	name  string
+	index int
+}
+
+// findHostLink looks for the host end of an attachment: by its derived name,
+// and by the recorded index in case somebody renamed it. An interface is the
+// attachment's only if it has the derived address too.
+func findHostLink(conn *nlmsg.Conn, k state.Key, record *state.Record) (link hostLink, found bool, err error) {
+	names := []string{k.HostIfName()}
+	if record != nil && record.HostIfIndex != 0 {
+		if name, err := rtnl.Name(conn, record.HostIfIndex); err == nil && name != names[0] {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		mac, err := rtnl.HardwareAddr(conn, name)
+		if errors.Is(err, rtnl.ErrNoLink) || err == nil && !slices.Equal(mac, k.HostMAC()) {
+			continue
+		}
+		if err != nil {
+			return hostLink{}, false, cniproto.Wrap(cniproto.CodeNetlink, "look for "+name, err)
+		}
+		index, err := rtnl.Index(conn, name)
+		if errors.Is(err, rtnl.ErrNoLink) {
+			continue
+		}
+		if err != nil {
+			return hostLink{}, false, cniproto.Wrap(cniproto.CodeNetlink, "look for "+name, err)
+		}
+		return hostLink{name: name, index: index}, true, nil
+	}
+	return hostLink{}, false, nil
+}
+
+// aliveness answers IPAM's question about the holder of an address: does the
+// attachment exist, and is it known here at all. One that another call works on
+// right now counts as alive.
+func (p *Plugin) aliveness(store *state.Store, conn *nlmsg.Conn, network string) func(id, ifname string) (alive, known bool) {
+	return func(id, ifname string) (alive, known bool) {
+		k := state.Key{Network: network, ContainerID: id, IfName: ifname}
+		lock, err := store.LockKey(k, 0)
+		if err != nil {
+			return true, true
+		}
+		defer lock.Unlock()
+		record, err := store.Load(k)
+		if err != nil {
+			return true, true
+		}
+		_, found, err := findHostLink(conn, k, record)
+		if err != nil || found {
+			return true, true
+		}
+		return false, record != nil
+	}
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/nft"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/state"
+	"github.com/emerita-cni/emerita/internal/sysctl"
+)
+
+// Status says whether an ADD could be served: nil, or an error with
+// CodeNotAvailable, or CodeLimited if attached containers suffer as well. It
+// changes nothing, and is cheap enough to be polled.
+func (p *Plugin) Status(ctx context.Context, call Call) error {
+	if err := sinceVersion(call.Config, "1.1.0", "STATUS"); err != nil {
+		return err
+	}
+	o, err := parseOptions(call.Config.Raw)
+	if err != nil {
+		return err
+	}
+	manager, err := p.addressManager(call, cniproto.Args{})
+	if err != nil {
+		return err
+	}
+	store, err := state.Open(p.StateDir, false)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return notAvailable(call, err)
+	}
+	if err == nil {
+		defer store.Close()
+		if err := p.shared(call, o, store); err != nil {
+			return err
+		}
+	}
+	if err := manager.Status(ctx); err != nil {
+		return notAvailable(call, err)
+	}
+	if _, err := nft.Present(); err != nil && o.IPMasq {
+		return notAvailable(call, err)
+	}
+	return nil
+}
+
+func notAvailable(call Call, err error) error {
+	return &cniproto.Error{Code: cniproto.CodeNotAvailable, Msg: "network " + call.Config.Name + " is not ready", Details: err.Error(), Err: err}
+}
+
+// shared looks at what attached containers of the network rely on.
+func (p *Plugin) shared(call Call, o options, store *state.Store) error {
+	records, err := store.List(call.Config.Name)
+	if err != nil {
+		return notAvailable(call, err)
+	}
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return notAvailable(call, err)
+	}
+	defer conn.Close()
+	for _, r := range records {
+		if _, found, err := findHostLink(conn, r.Key, r); r.Phase != state.Ready || err != nil || !found {
+			continue // not attached, or not by now
+		}
+		if err := sharedObjects(conn, layoutOf(r)); err != nil {
+			return &cniproto.Error{
+				Code: cniproto.CodeLimited, Msg: "network " + call.Config.Name + " has lost what its containers need",
+				Details: err.Error() + ": the next ADD mends it", Err: err,
+			}
+		}
+		return nil // shared by all: one attachment tells
+	}
+	return nil
+}
+
+// sharedObjects compares what attachments share with what one of them needs.
+// CHECK asks it too.
+func sharedObjects(conn *nlmsg.Conn, l *layout) error {
+	link, err := rtnl.Link(conn, l.gatewayIf)
+	if err != nil {
+		return fmt.Errorf("gateway interface %q: %w", l.gatewayIf, err)
+	}
+	if !link.Up {
+		return fmt.Errorf("gateway interface %q is down", l.gatewayIf)
+	}
+	if err := hasAddrs(conn, link.Index, l.gatewayIf, hostPrefixes(l.onHost)); err != nil {
+		return err
+	}
+	ok, err := nft.Present(l.networks()...)
+	if l.masquerade && err != nil {
+		return fmt.Errorf("masquerade: %w", err)
+	}
+	if l.masquerade && !ok {
+		return fmt.Errorf("masquerade: table inet emerita does not hold network %s: somebody flushed the nftables ruleset", l.ips[0].Address.Masked())
+	}
+	up4, up6 := findUplinks(conn, l)
+	for _, s := range missing(forwardingSettings(l, up4, up6)) {
+		return fmt.Errorf("forwarding is off: sysctl net.%s.conf.%s.%s is not %s", s.family, s.iface, s.key, s.wanted)
+	}
+	return nil
+}
+
+// forwardsIPv4 says whether the host end of an attachment still forwards.
+func forwardsIPv4(l *layout) error {
+	if !l.has(true) {
+		return nil
+	}
+	v, err := sysctl.Get(sysctl.IPv4, l.hostIf, "forwarding")
+	if err == nil && v != "1" {
+		err = fmt.Errorf("forwarding is off: sysctl net.ipv4.conf.%s.forwarding is %s", l.hostIf, v)
+	}
+	return err
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"errors"
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/netns"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// wire makes the kernel objects of an attachment: the pair, then the host's
+// half, then the container's, so that nothing can be sent before it can be
+// answered. It returns the address of the shared interface.
+func (p *Plugin) wire(store *state.Store, conn *nlmsg.Conn, ns *netns.NS, l *layout, undo *undoList) (net.HardwareAddr, error) {
+	gatewayIndex, gatewayMAC, created, err := ensureGatewayInterface(conn, l.gatewayIf)
+	if err != nil {
+		return nil, err
+	}
+	if l.hostIndex, err = createPair(conn, ns, l); err != nil {
+		return nil, err
+	}
+	undo.add(func() error { return rtnl.DeleteAndWait(conn, l.hostIndex, l.hostIf) })
+	if err := wireHost(conn, l, l.hostIndex, gatewayIndex); err != nil {
+		return nil, explainHost(err, l)
+	}
+	if err := wireContainer(ns, l); err != nil {
+		return nil, cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.key.IfName+" in the container", err)
+	}
+	if created {
+		// Somebody had deleted the interface, and with its addresses went the
+		// routes of every other attachment that named one as their source.
+		if err := p.mendHostRoutes(store, conn, l.gatewayIf, gatewayIndex); err != nil {
+			return nil, err
+		}
+	}
+	return gatewayMAC, nil
+}
+
+// createPair creates the veth pair and returns the index of its host end.
+func createPair(conn *nlmsg.Conn, ns *netns.NS, l *layout) (int, error) {
+	var b nlmsg.Batch
+	rtnl.AddVeth(&b, rtnl.Veth{
+		Name: l.hostIf, MAC: l.hostMAC, MTU: l.mtu,
+		PeerName: l.key.IfName, PeerMAC: l.containerMAC, PeerNetns: ns.FD(),
+	})
+	err := conn.Do(&b)
+	if errors.Is(err, unix.EEXIST) {
+		if _, ierr := rtnl.Index(conn, l.hostIf); ierr == nil {
+			return 0, cniproto.Errorf(cniproto.CodeNetlink, "create interface pair",
+				"an interface %q that is not Emerita's stands on the host: rename or delete it: %w", l.hostIf, err)
+		}
+		return 0, cniproto.Errorf(cniproto.CodeNetlink, "create interface pair",
+			"the container has an interface %q already: choose another CNI_IFNAME or delete it: %w", l.key.IfName, err)
+	}
+	if err != nil {
+		return 0, cniproto.Wrap(cniproto.CodeNetlink, "create interface pair", err)
+	}
+	index, err := rtnl.Index(conn, l.hostIf)
+	return index, cniproto.Wrap(cniproto.CodeNetlink, "create interface pair", err)
+}
+
+// explainHost says what a refused route most likely means.
+func explainHost(err error, l *layout) error {
+	if errors.Is(err, unix.EEXIST) {
+		return cniproto.Errorf(cniproto.CodeNetlink, "configure "+l.hostIf+" on the host",
+			"%w: the host has a route to this address already, of another network or interface: give network %q other ranges", err, l.key.Network)
+	}
+	return cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.hostIf+" on the host", err)
+}
+
+// mendHostRoutes puts back what every attachment needs of the shared interface:
+// the gateway addresses on it, and the host routes that went with them. It is
+// also a step of repair, and changes nothing that is right.
+func (p *Plugin) mendHostRoutes(store *state.Store, conn *nlmsg.Conn, gatewayIf string, gatewayIndex int) error {
+	records, err := store.List("")
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeIO, "read state", err)
+	}
+	for _, r := range records {
+		index, err := rtnl.Index(conn, r.HostIfName)
+		if r.Phase != state.Ready || r.Gateway != gatewayIf || err != nil {
+			continue
+		}
+		l := layoutOf(r)
+		var b nlmsg.Batch
+		addGateways(&b, l, gatewayIndex)
+		for _, route := range l.hostRoutes(index) {
+			rtnl.AddRoute(&b, route, r.HostIfName)
+			b.Tolerate(unix.EEXIST)
+		}
+		if err := conn.Do(&b); err != nil {
+			return cniproto.Wrap(cniproto.CodeNetlink, "mend routes of "+r.Key.String(), err)
+		}
+	}
+	return nil
+}
