@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+)
+
+// unusable says why no interface of a container and no gateway can have the
+// address, or returns "".
+func unusable(a netip.Addr) string {
+	switch {
+	case a.Zone() != "":
+		return "has a zone"
+	case a.Is4In6():
+		return "is IPv4 in IPv6 form: write " + a.Unmap().String()
+	case a.IsUnspecified(), a.Is4() && a.As4()[0] == 0:
+		return "is in 0.0.0.0/8 or unspecified"
+	case a.IsLoopback():
+		return "is a loopback address"
+	case a.IsMulticast():
+		return "is a multicast address"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is the broadcast address"
+	}
+	return ""
+}
+
+// parseAddr reads an address that a container or gateway may have. field names
+// it in the error.
+func parseAddr(field, s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Addr{}, invalid(field, s, "is not an IP address")
+	}
+	if why := unusable(a); why != "" {
+		return netip.Addr{}, invalid(field, s, why)
+	}
+	return a, nil
+}
+
+// parseHostPrefix reads a container's address with the length of its network.
+func parseHostPrefix(field, s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, invalid(field, s, "is not an address with a prefix length, such as 10.1.2.3/24")
+	}
+	if why := unusable(p.Addr()); why != "" {
+		return netip.Prefix{}, invalid(field, s, why)
+	}
+	return p, nil
+}
+
+// splitList flattens lists with commas. An empty element stays, so that its
+// parser rejects it; an empty list is none.
+func splitList(values []string) []string {
+	var items []string
+	for _, v := range values {
+		if v == "" {
+			continue
+		}
+		for item := range strings.SplitSeq(v, ",") {
+			items = append(items, strings.TrimSpace(item))
+		}
+	}
+	return items
+}
+
+// requestedAddrs collects the addresses asked for by name, as host-local does:
+// CNI_ARGS, then args.cni.ips, then runtimeConfig.ips, all of them together. A
+// prefix length is allowed and dropped, because the range has its own.
+func requestedAddrs(r Request) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	for _, source := range []struct {
+		field  string
+		values []string
+	}{
+		{"CNI_ARGS IP", splitList(r.EnvIP)},
+		{"args.cni.ips", r.ArgsIPs},
+		{"runtimeConfig.ips", r.RuntimeIPs},
+	} {
+		for _, s := range source.values {
+			a, err := parseAddrOrPrefix(source.field, s)
+			if err != nil {
+				return nil, err
+			}
+			if !slices.Contains(addrs, a) {
+				addrs = append(addrs, a)
+			}
+		}
+	}
+	return addrs, nil
+}
+
+func parseAddrOrPrefix(field, s string) (netip.Addr, error) {
+	if !strings.Contains(s, "/") {
+		return parseAddr(field, s)
+	}
+	p, err := parseHostPrefix(field, s)
+	return p.Addr(), err
+}
+
+// onePerFamily refuses what results before CNI 0.3.0 have no room for.
+func onePerFamily(version string, addrs []netip.Addr) error {
+	switch version {
+	case "", "0.1.0", "0.2.0":
+	default:
+		return nil
+	}
+	var v4, v6 int
+	for _, a := range addrs {
+		if a.Is4() {
+			v4++
+		} else {
+			v6++
+		}
+	}
+	if v4 > 1 || v6 > 1 {
+		return cniproto.Errorf(cniproto.CodeInvalidConfig, "ipam: more than one address of a family",
+			"cniVersion %q has room for one: raise it to 0.3.0 or later", version)
+	}
+	return nil
+}
