@@ -84,6 +84,12 @@ func (b *Batch) Nest(typ uint16, fill func()) {
 	native.PutUint16(b.buf[at+2:], typ)
 }
 
+// Encoded returns the messages as they travel. They stay the Batch's.
+func (b *Batch) Encoded() []byte {
+	b.end()
+	return b.buf
+}
+
 // Len is the number of messages.
 func (b *Batch) Len() int { return len(b.msgs) }
 

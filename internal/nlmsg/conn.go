@@ -109,8 +109,7 @@ func (b *Batch) dump() bool {
 }
 
 func (c *Conn) send(b *Batch) error {
-	b.end()
-	err := unix.Sendto(c.fd, b.buf, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	err := unix.Sendto(c.fd, b.Encoded(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.msgs[0].what, os.NewSyscallError("sendto", err))
 	}

@@ -24,7 +24,7 @@ type Child struct {
 // for it. The batch must stay untouched until the child has exited; its errors
 // are not reported.
 func Detach(b *Batch) (*Child, error) {
-	b.end()
+	raw := b.Encoded()
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", os.NewSyscallError("socket", err))
@@ -42,7 +42,7 @@ func Detach(b *Batch) (*Child, error) {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
 		return nil, fmt.Errorf("block signals: %w", err)
 	}
-	pid, errno := forkAndSend(uintptr(fd), unsafe.Pointer(unsafe.SliceData(b.buf)), uintptr(len(b.buf)))
+	pid, errno := forkAndSend(uintptr(fd), unsafe.Pointer(unsafe.SliceData(raw)), uintptr(len(raw)))
 	_ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
 	runtime.KeepAlive(b)
 	if errno != 0 {
