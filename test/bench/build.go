@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"debug/buildinfo"
 	"fmt"
@@ -10,11 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
+	"slices"
 )
 
 // pluginModule is where the upstream plugins come from; go.mod pins the version.
@@ -33,6 +30,13 @@ func build(ctx context.Context, work, emerita string, p plan, stderr io.Writer) 
 	}
 	if err := os.WriteFile(empty, []byte(emptyProgram), 0o600); err != nil {
 		return machine{}, fmt.Errorf("write the empty program: %w", err)
+	}
+	var version string
+	if slices.ContainsFunc(p.Variants, func(name string) bool { return newVariant(name).plugin == "emerita" }) {
+		var err error
+		if version, err = copyEmerita(bin, emerita); err != nil {
+			return machine{}, err
+		}
 	}
 	fmt.Fprintln(stderr, "build the plugins")
 	for name, source := range map[string]string{
@@ -53,81 +57,23 @@ func build(ctx context.Context, work, emerita string, p plan, stderr io.Writer) 
 	if err != nil {
 		return machine{}, err
 	}
-	for _, name := range p.Variants {
-		if newVariant(name).plugin != "emerita" {
-			continue
-		}
-		// A copy: a rebuild meanwhile must not change what is measured.
-		b, err := os.ReadFile(emerita)
-		if err != nil {
-			return machine{}, fmt.Errorf("read emerita, build it first or leave it out with -variants: %w", err)
-		}
-		if err := os.WriteFile(filepath.Join(bin, "emerita"), b, 0o755); err != nil {
-			return machine{}, fmt.Errorf("copy emerita: %w", err)
-		}
-		info, err := buildinfo.ReadFile(emerita)
-		if err != nil {
-			return machine{}, fmt.Errorf("read the version of emerita: %w", err)
-		}
-		m.Emerita = info.Main.Version
-		break
-	}
+	m.Emerita = version
 	return m, nil
 }
 
-// inspect gathers the facts on which figures depend, and none that tell whose
-// machine it is.
-func inspect(work string) (machine, error) {
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
-		return machine{}, fmt.Errorf("ask for the kernel's version: %w", err)
-	}
-	m := machine{
-		Date:       time.Now().UTC().Format(time.DateOnly),
-		Kernel:     unix.ByteSliceToString(uts.Release[:]),
-		CPU:        "unknown",
-		CPUs:       runtime.NumCPU(),
-		Go:         runtime.Version(),
-		IPTables:   "none",
-		Filesystem: "other",
-	}
-	cpus, err := os.ReadFile("/proc/cpuinfo")
+// copyEmerita copies the binary, since a rebuild meanwhile must not change what
+// is measured, and returns its version.
+func copyEmerita(bin, emerita string) (string, error) {
+	b, err := os.ReadFile(emerita)
 	if err != nil {
-		return machine{}, fmt.Errorf("ask for the CPU: %w", err)
+		return "", fmt.Errorf("read emerita, build it first or leave it out with -variants: %w", err)
 	}
-	for line := range strings.Lines(string(cpus)) {
-		if name, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			m.CPU = strings.TrimSpace(model)
-			break
-		}
-	}
-	info, err := buildinfo.ReadFile(filepath.Join(work, "bin", "bridge"))
+	info, err := buildinfo.Read(bytes.NewReader(b))
 	if err != nil {
-		return machine{}, fmt.Errorf("read the version of the plugins: %w", err)
+		return "", fmt.Errorf("read the version of emerita: %w", err)
 	}
-	for _, dep := range append(info.Deps, &info.Main) {
-		if dep.Path == pluginModule {
-			m.Plugins = dep.Version
-		}
+	if err := os.WriteFile(filepath.Join(bin, "emerita"), b, 0o755); err != nil {
+		return "", fmt.Errorf("copy emerita: %w", err)
 	}
-	if out, err := exec.Command("iptables", "--version").Output(); err == nil {
-		m.IPTables = strings.TrimSpace(strings.TrimPrefix(string(out), "iptables "))
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(work, &fs); err != nil {
-		return machine{}, fmt.Errorf("ask for the file system: %w", err)
-	}
-	switch uint32(fs.Type) {
-	case unix.EXT4_SUPER_MAGIC:
-		m.Filesystem = "ext4"
-	case unix.XFS_SUPER_MAGIC:
-		m.Filesystem = "xfs"
-	case unix.BTRFS_SUPER_MAGIC:
-		m.Filesystem = "btrfs"
-	case unix.TMPFS_MAGIC:
-		m.Filesystem = "tmpfs"
-	case unix.OVERLAYFS_SUPER_MAGIC:
-		m.Filesystem = "overlay"
-	}
-	return m, nil
+	return info.Main.Version, nil
 }

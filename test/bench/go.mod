@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 module github.com/emerita-cni/emerita/test/bench
 
 go 1.26.0
@@ -9,6 +11,7 @@ tool (
 )
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/sys v0.35.0
 	gonum.org/v1/plot v0.17.0

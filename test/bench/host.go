@@ -74,6 +74,9 @@ func (h *host) setUp(lib string) (err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
+	if err := privateMounts(); err != nil {
+		return err
+	}
 	if err := errors.Join(
 		mount("sysfs", "/sys"),
 		mount("bpf", "/sys/fs/bpf"),

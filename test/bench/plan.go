@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,21 +13,22 @@ import (
 
 // A plan says what one run measures. It is handed to the sandbox as JSON.
 type plan struct {
-	Variants []string // in the order of one round
-	Rounds   int      // timed single calls per variant
-	WarmUp   int      // rounds before them that are thrown away
+	Variants []string `json:"variants"` // in the order of one round
+	Rounds   int      `json:"rounds"`   // timed single calls per variant
+	WarmUp   int      `json:"warm_up"`  // rounds before them that are thrown away
 
-	Levels       []int // attached containers at which growth is measured, ascending
-	LevelRounds  int
-	LevelWarmUp  int
-	LevelSettle  time.Duration // after attaching, until IPv6 router solicitations have stopped
-	Bursts       int
-	BurstSize    int
-	BurstWorkers int
+	Levels      []int         `json:"levels"` // attached containers at which growth is measured, ascending
+	LevelRounds int           `json:"level_rounds"`
+	LevelWarmUp int           `json:"level_warm_up"`
+	LevelSettle time.Duration `json:"level_settle_ns"` // after attaching, until IPv6 router solicitations have stopped
+
+	Bursts       int `json:"bursts"`
+	BurstSize    int `json:"burst_size"`
+	BurstWorkers int `json:"burst_workers"`
 
 	// Settle follows every timed call, so that no variant pays for the RCU and
 	// device teardown that the one before it left to the kernel.
-	Settle time.Duration
+	Settle time.Duration `json:"settle_ns"`
 }
 
 func newPlan(o options) (plan, error) {
@@ -102,10 +104,7 @@ func newVariant(name string) variant {
 func (v variant) stdin(prevResult []byte) ([]byte, error) {
 	config := v.config
 	if prevResult != nil {
-		config = make(map[string]any, len(v.config)+1)
-		for k, val := range v.config {
-			config[k] = val
-		}
+		config = maps.Clone(v.config)
 		config["prevResult"] = json.RawMessage(prevResult)
 	}
 	b, err := json.Marshal(config)

@@ -45,23 +45,23 @@ type series struct {
 
 // results is what a run found.
 type results struct {
-	Machine  machine
-	Plan     plan
-	Series   []*series
-	Failures []string
+	Machine  machine   `json:"machine"`
+	Plan     plan      `json:"plan"`
+	Failures []string  `json:"failures"`
+	Series   []*series `json:"series"`
 }
 
 // machine is what the figures depend on.
 type machine struct {
-	Date       string
-	Kernel     string
-	CPU        string
-	CPUs       int
-	Go         string
-	Plugins    string
-	Emerita    string `json:",omitempty"`
-	IPTables   string
-	Filesystem string
+	Date       string `json:"date"`
+	Kernel     string `json:"kernel"`
+	CPU        string `json:"cpu"`
+	CPUs       int    `json:"cpus"`
+	Go         string `json:"go"`
+	Plugins    string `json:"plugins"`
+	Emerita    string `json:"emerita,omitempty"`
+	IPTables   string `json:"iptables"`
+	Filesystem string `json:"filesystem"`
 }
 
 // add appends a sample.
@@ -93,16 +93,16 @@ func milliseconds(d time.Duration) float64 {
 // by eye and by diff.
 func (r *results) encode() ([]byte, error) {
 	head, err := json.MarshalIndent(struct {
-		Machine  machine
-		Plan     plan
-		Failures []string
+		Machine  machine  `json:"machine"`
+		Plan     plan     `json:"plan"`
+		Failures []string `json:"failures"`
 	}{r.Machine, r.Plan, r.Failures}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode results: %w", err)
 	}
 	var b bytes.Buffer
 	b.Write(bytes.TrimSuffix(head, []byte("\n}")))
-	b.WriteString(",\n  \"Series\": [")
+	b.WriteString(",\n  \"series\": [")
 	for i, s := range r.Series {
 		line, err := json.Marshal(s)
 		if err != nil {

@@ -53,7 +53,7 @@ func sandbox(ctx context.Context, work string, p plan, stderr io.Writer) (*resul
 		if ctx.Err() != nil {
 			return nil, errors.New("measure: interrupted")
 		}
-		return nil, fmt.Errorf("measure: %w", err)
+		return nil, fmt.Errorf("measure: %w", err) // the sandbox has said why
 	}
 
 	b, err = os.ReadFile(filepath.Join(work, resultsFile))
@@ -77,14 +77,14 @@ func inside(ctx context.Context, work string, progress io.Writer) error {
 	if err := json.Unmarshal(b, &p); err != nil {
 		return fmt.Errorf("decode plan: %w", err)
 	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
+	if err := privateMounts(); err != nil {
+		return err
 	}
 	if err := mount("proc", "/proc"); err != nil {
 		return err
 	}
 
-	r := &runner{ctx: ctx, plan: p, work: work, progress: progress, res: &results{Plan: p}}
+	r := &runner{ctx: ctx, plan: p, work: work, progress: progress, res: &results{Plan: p, Failures: []string{}}}
 	if err := r.measure(); err != nil {
 		return err
 	}
@@ -93,6 +93,14 @@ func inside(ctx context.Context, work string, progress io.Writer) error {
 	}
 	if err := os.WriteFile(filepath.Join(work, resultsFile), b, 0o600); err != nil {
 		return fmt.Errorf("write results: %w", err)
+	}
+	return nil
+}
+
+// privateMounts keeps what is mounted in the thread's mount namespace there.
+func privateMounts() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
 	}
 	return nil
 }
