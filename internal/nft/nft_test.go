@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package nft
+
+import (
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/emerita-cni/emerita/internal/testutil"
+)
+
+func network(prefix string, masq bool) Network {
+	return Network{Prefix: netip.MustParsePrefix(prefix), Masquerade: masq}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustPresent(t *testing.T, want bool, networks ...Network) {
+	t.Helper()
+	got, err := Present(networks...)
+	must(t, err)
+	if got != want {
+		t.Errorf("Present(%v) = %v, want %v", networks, got, want)
+	}
+}
+
+func TestOutermost(t *testing.T) {
+	t.Parallel()
+	list := []Network{
+		network("10.0.0.0/8", true), network("10.1.0.0/16", false), network("192.168.0.0/24", false),
+		network("192.168.1.0/24", true), network("fd00::/64", true),
+	}
+	var got []string
+	for _, p := range outermost(list, true, false) {
+		got = append(got, p.String())
+	}
+	slices.Sort(got)
+	if d := cmp.Diff([]string{"10.0.0.0/8", "192.168.0.0/24", "192.168.1.0/24"}, got); d != "" {
+		t.Error(d)
+	}
+	if got := outermost(list, true, true); len(got) != 2 {
+		t.Errorf("masqueraded: %v", got)
+	}
+}
+
+func TestMarkersAreOfTheirSize(t *testing.T) {
+	t.Parallel()
+	a, b := network("10.0.0.0/8", true).marker(), network("10.0.0.0/8", false).marker()
+	if len(a) != markerLen || a[markerLen-1] != 0 || slices.Equal(a, b) {
+		t.Errorf("%q, %q", a, b)
+	}
+	n, ok := parseNetwork(network("fd00::/64", true).comment())
+	if !ok || n != network("fd00::/64", true) {
+		t.Errorf("comment is read back as %v, %v", n, ok)
+	}
+}
+
+func TestAddMakesATableAnOperatorCanRead(t *testing.T) {
+	testutil.Root(t)
+	testutil.EnterHost(t)
+	a, b, c := network("10.88.0.0/16", true), network("fd00:88::/64", true), network("10.99.0.0/16", false)
+	last := network("255.255.0.0/16", false) // the interval ends with the address space
+	mustPresent(t, false, a)
+	must(t, Add(a, b))
+	must(t, Add(c, last))
+	mustPresent(t, true, a, b, c, last)
+	mustPresent(t, false, network("10.88.0.0/16", false))
+	mustPresent(t, false, network("10.77.0.0/16", true))
+
+	out := testutil.Run(t, "nft", "list", "table", "inet", "emerita")
+	for _, want := range []string{
+		"type nat hook postrouting priority srcnat; policy accept;",
+		"elements = { 10.88.0.0/16 }",
+		"elements = { 10.88.0.0/16, 10.99.0.0/16,",
+		"ip saddr @masquerade4 ip daddr != @local4 masquerade",
+		"ip6 saddr @masquerade6 ip6 daddr != @local6 masquerade",
+		"ip daddr 224.0.0.0/4 return", "ip6 daddr ff00::/8 return",
+		"ip daddr 169.254.0.0/16 return", "ip6 daddr fe80::/10 return",
+		`comment "10.88.0.0/16 masquerade"`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the table lacks %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	got, err := List()
+	must(t, err)
+	if want := normalize([]Network{a, b, c, last}); !slices.Equal(got, want) {
+		t.Errorf("List: %v, want %v", got, want)
+	}
+}
+
+func TestDamageIsSeenAndMended(t *testing.T) {
+	testutil.Root(t)
+	testutil.EnterHost(t)
+	a, b := network("10.88.0.0/16", true), network("10.99.0.0/16", false)
+	for _, damage := range []string{
+		"flush ruleset",
+		"flush table inet emerita",
+		"delete table inet emerita",
+		"flush set inet emerita networks",
+		"flush chain inet emerita postrouting; delete chain inet emerita postrouting",
+		"insert rule inet emerita postrouting accept",
+	} {
+		must(t, Add(a, b))
+		mustPresent(t, true, a, b)
+		testutil.Run(t, "nft", damage)
+		mustPresent(t, false, a)
+		must(t, Add(a, b))
+		mustPresent(t, true, a, b)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	testutil.Root(t)
+	testutil.EnterHost(t)
+	a, b := network("10.88.0.0/16", true), network("10.99.0.0/16", false)
+	must(t, Replace()) // nothing to remove
+	must(t, Add(a, b))
+	must(t, Replace(a))
+	mustPresent(t, true, a)
+	mustPresent(t, false, b)
+	testutil.Run(t, "nft", "flush chain inet emerita postrouting")
+	must(t, Replace(a))
+	mustPresent(t, true, a)
+	must(t, Replace())
+	if out := testutil.Run(t, "nft", "list", "tables"); strings.TrimSpace(out) != "" {
+		t.Errorf("left: %s", out)
+	}
+}
+
+func TestForeignTablesStay(t *testing.T) {
+	testutil.Root(t)
+	testutil.EnterHost(t)
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(`
+table inet foreign {
+	set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 } }
+	chain postrouting { type nat hook postrouting priority srcnat; ip saddr @s masquerade; }
+}
+table ip emerita {
+	chain c { type filter hook forward priority 0; counter drop; }
+}
+`)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+	before := testutil.Run(t, "nft", "list", "ruleset")
+	must(t, Add(network("10.88.0.0/16", true)))
+	must(t, Add(network("10.99.0.0/16", false)))
+	must(t, Replace())
+	if d := cmp.Diff(before, testutil.Run(t, "nft", "list", "ruleset")); d != "" {
+		t.Error(d)
+	}
+}
