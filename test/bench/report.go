@@ -59,8 +59,9 @@ Written by `+"`make bench`"+`; do not edit. Raw samples: [%[1]s.json](%[1]s.json
 
 Each variant has a host of its own, made of network and mount namespaces; the variants take turns, round by round,
 with a pause of %[11]v after each call in which nothing else runs. bridge and ptp use host-local; "-masq" is with ipMasq,
-which upstream does with iptables. Compare within one run: absolute times belong to the machine.
-`, reportName, m.Date, m.Kernel, m.CPUs, m.CPU, m.Go, m.Plugins, orNone(m.Emerita), m.IPTables, m.Filesystem, r.Plan.Settle)
+which upstream does with iptables. Not counted are the first rounds (%[12]d of single calls, %[13]d beside attached containers), in which
+a plugin makes what all containers share. Compare within one run: absolute times belong to the machine.
+`, reportName, m.Date, m.Kernel, m.CPUs, m.CPU, m.Go, m.Plugins, orNone(m.Emerita), m.IPTables, m.Filesystem, r.Plan.Settle, r.Plan.WarmUp, r.Plan.LevelWarmUp)
 	for _, t := range tables(r) {
 		t.markdown(&b)
 	}
