@@ -35,11 +35,17 @@ func checkCommand(e env, f *flags) error {
 	})
 }
 
+// current lets the operator use a verb that the configuration's own version has
+// not yet: it is there to be used by runtimes of that version.
+func current(c *cniproto.Config) ([]byte, error) {
+	return cniproto.InjectVersion(c.Raw, cniproto.Current)
+}
+
 func statusCommand(e env, f *flags) error {
-	err := e.invoke(f, "STATUS", nil)
-	if err == nil {
-		fmt.Fprintln(e.stdout, "ready")
+	if err := e.invoke(f, "STATUS", current); err != nil {
+		return err
 	}
+	_, err := fmt.Fprintln(e.stdout, "ready")
 	return err
 }
 
@@ -52,10 +58,11 @@ func gcCommand(e env, f *flags) error {
 		return e.plugin().CollectDead(context.Background(), config.Name)
 	}
 	return e.invoke(f, "GC", func(c *cniproto.Config) ([]byte, error) {
-		if f.keepNone || len(f.keep) > 0 {
-			return cniproto.InjectAttachments(c.Raw, f.keep)
+		raw, err := current(c)
+		if err == nil && (f.keepNone || len(f.keep) > 0) {
+			raw, err = cniproto.InjectAttachments(raw, f.keep)
 		}
-		return c.Raw, nil
+		return raw, err
 	})
 }
 

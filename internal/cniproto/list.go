@@ -72,6 +72,11 @@ func InjectAttachments(conf []byte, list []Attachment) ([]byte, error) {
 	return inject(conf, map[string]any{"cni.dev/valid-attachments": list})
 }
 
+// InjectVersion returns the configuration with another cniVersion.
+func InjectVersion(conf []byte, version string) ([]byte, error) {
+	return inject(conf, map[string]any{"cniVersion": version})
+}
+
 // inject sets keys of an object and keeps all others as they are.
 func inject(conf []byte, keys map[string]any) ([]byte, error) {
 	object := map[string]json.RawMessage{}

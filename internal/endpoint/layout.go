@@ -141,7 +141,17 @@ func (l *layout) alias() string { return alias(l.key) }
 
 const aliasPrefix = "emerita:"
 
-func alias(k state.Key) string { return aliasPrefix + k.String() }
+// maxAlias is IFALIASZ less the final NUL (include/uapi/linux/if.h).
+const maxAlias = 255
+
+// alias is the key, or the key's hash if it is too long; GC then relies on the
+// record.
+func alias(k state.Key) string {
+	if text := aliasPrefix + k.String(); len(text) <= maxAlias {
+		return text
+	}
+	return aliasPrefix + k.Hash()
+}
 
 // hostRoutes lead from the host to the container. Their source address is the
 // gateway's, which every container of the network has a route to.
