@@ -106,9 +106,7 @@ func parseAddrOrPrefix(field, s string) (netip.Addr, error) {
 
 // onePerFamily refuses what results before CNI 0.3.0 have no room for.
 func onePerFamily(version string, addrs []netip.Addr) error {
-	switch version {
-	case "", "0.1.0", "0.2.0":
-	default:
+	if cniproto.AtLeast(version, "0.3.0") {
 		return nil
 	}
 	var v4, v6 int

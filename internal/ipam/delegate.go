@@ -81,8 +81,7 @@ func (m *delegate) Status(ctx context.Context) error { return m.callSince110(ctx
 // callSince110 leaves out a verb that the configuration's version does not
 // know: the plugin would refuse it.
 func (m *delegate) callSince110(ctx context.Context, verb string) error {
-	switch m.CNIVersion {
-	case "", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0":
+	if !cniproto.AtLeast(m.CNIVersion, "1.1.0") {
 		return nil
 	}
 	return m.call(ctx, verb)

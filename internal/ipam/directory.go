@@ -137,9 +137,11 @@ func (d *directory) acquire(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// close also gives the lock back.
+// close also gives the lock back, explicitly: a child that another thread has
+// forked shares it until it execs.
 func (d *directory) close() {
 	if d.lock >= 0 {
+		_ = unix.Flock(d.lock, unix.LOCK_UN)
 		unix.Close(d.lock)
 	}
 	unix.Close(d.fd)

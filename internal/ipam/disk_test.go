@@ -25,7 +25,9 @@ func (o *office) mountTmpfs(options string) {
 	must(o.t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	must(o.t, os.Mkdir(o.dataDir, 0o700))
 	must(o.t, unix.Mount("tmpfs", o.dataDir, "tmpfs", 0, "mode=0700,"+options))
-	o.t.Cleanup(func() { must(o.t, unix.Unmount(o.dataDir, 0)) })
+	// Detached, because a child that another test forks holds our descriptors
+	// until it execs.
+	o.t.Cleanup(func() { must(o.t, unix.Unmount(o.dataDir, unix.MNT_DETACH)) })
 }
 
 // fillUp leaves no block of the file system free.
@@ -84,7 +86,11 @@ func TestReadOnlyDisk(t *testing.T) {
 	o := subnet(t, "10.0.0.0/29")
 	o.mountTmpfs("size=64k")
 	got := o.mustAdd("ann", Hooks{})
-	must(t, unix.Mount("", o.dataDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	// A second mount over the first: a child that another test forks may hold
+	// that one writable.
+	must(t, unix.Mount(o.dataDir, o.dataDir, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(o.dataDir, unix.MNT_DETACH)) })
+	must(t, unix.Mount("", o.dataDir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 	_, err := o.manager("bob").Add(t.Context(), Hooks{})
 	wantError(t, err, cniproto.CodeIPAM, "read-only", o.dir())
 	m := o.manager("ann")

@@ -52,7 +52,7 @@ func (m *hostLocal) Check(ctx context.Context, known *Claim) error {
 	})
 	if err == nil && !found {
 		err = fmt.Errorf("no reservation in %q for container %q, interface %q: add the container again",
-			m.dir, m.key.ContainerID, m.key.IfName)
+			m.claimDir(known), m.key.ContainerID, m.key.IfName)
 	}
 	return cniproto.Wrap(cniproto.CodeIPAM, fmt.Sprintf("check addresses of network %q", m.key.Network), err)
 }
@@ -87,15 +87,19 @@ func (m *hostLocal) GC(ctx context.Context, valid []cniproto.Attachment) error {
 	return cniproto.Wrap(cniproto.CodeIPAM, fmt.Sprintf("collect addresses of network %q", m.key.Network), err)
 }
 
-// locked runs f on the directory, if there is one: without it nothing is
-// reserved. The directory is the one of the claim, because the configuration
-// may have changed since.
-func (m *hostLocal) locked(ctx context.Context, known *Claim, f func(*directory) error) error {
-	dir := m.dir
+// claimDir is the directory of the claim, because the configuration may have
+// changed since.
+func (m *hostLocal) claimDir(known *Claim) string {
 	if known != nil && known.Dir != "" {
-		dir = known.Dir
+		return known.Dir
 	}
-	d, err := openLocked(ctx, dir, false, m.timeout)
+	return m.dir
+}
+
+// locked runs f on the directory of the claim, if there is one: without it
+// nothing is reserved.
+func (m *hostLocal) locked(ctx context.Context, known *Claim, f func(*directory) error) error {
+	d, err := openLocked(ctx, m.claimDir(known), false, m.timeout)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

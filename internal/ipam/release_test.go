@@ -74,6 +74,19 @@ func TestDelGoesWhereTheClaimIs(t *testing.T) {
 	old.wantHeld(map[string]string{})
 }
 
+// The configuration names another IPAM, or none, since the ADD.
+func TestReleaseWithoutManager(t *testing.T) {
+	t.Parallel()
+	o := subnet(t, "10.0.0.0/29")
+	claim := Claim{Dir: o.dir(), Addrs: o.mustAdd("ann", Hooks{})}
+	o.mustAdd("bob", Hooks{})
+	claim.Addrs = append(claim.Addrs, addrs("10.0.0.3", "10.0.0.9")...) // bob's, and nobody's
+	for range 2 {
+		must(t, Release(t.Context(), claim, o.request("ann").Key, defaultLockTimeout))
+		o.wantHeld(map[string]string{"10.0.0.3": "bob\r\neth0"})
+	}
+}
+
 func TestMissingDirectoryIsNotMade(t *testing.T) {
 	t.Parallel()
 	o := subnet(t, "10.0.0.0/29")
