@@ -12,8 +12,9 @@ import (
 	"strings"
 )
 
-// volatile is what differs between two looks at an unchanged host.
-var volatile = regexp.MustCompile(`(valid_lft|preferred_lft) \S+|expires \S+sec|# handle \d+|@if\d+|link-netnsid \d+|^\d+: `)
+// volatile is what differs between two looks at an unchanged host. The carrier of a
+// bridge without ports, as emerita0 may be, is seen up to a second late.
+var volatile = regexp.MustCompile(`(valid_lft|preferred_lft) \S+|expires \S+sec|# handle \d+|@if\d+|link-netnsid \d+|^\d+: |NO-CARRIER,| state (UP|DOWN|UNKNOWN)`)
 
 // Snapshot is everything on the host that the plugin could leave behind, in
 // comparable form: links, addresses, routes, rules, neighbours, nftables,
