@@ -5,17 +5,19 @@ package cniproto
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxArgs bounds CNI_ARGS, bytes.
 const maxArgs = 64 << 10
 
-// Args are the pairs of CNI_ARGS. IP and Gateway are lists because the static
-// address manager takes several, separated by commas.
+// Args are the pairs of CNI_ARGS. The texts of addresses are as received: what
+// is allowed there depends on the address manager.
 type Args struct {
 	IgnoreUnknown bool
-	IP            []string
-	Gateway       []string
+	IP            []string // addresses or prefixes; static takes several, separated by commas
+	Gateway       []string // likewise
 	MAC           string
 	Labels        map[string]string // what names the workload: K8S_POD_NAME and others
 }
@@ -28,24 +30,29 @@ func labelKeys() []string {
 	}
 }
 
-// ParseArgs reads CNI_ARGS ("K=V;K=V"). A key that is not known is an error
-// unless IgnoreUnknown is true, as in the upstream plugins.
+// ParseArgs reads CNI_ARGS ("K=V;K=V") as types.LoadArgs of the reference
+// library does: an empty pair, or a second '=' in one, is an error, the last of
+// equal keys counts, and a key that is not known is an error unless
+// IgnoreUnknown is true. The code is CodeInvalidEnv.
 func ParseArgs(s string) (Args, error) {
 	var a Args
 	if s == "" {
 		return a, nil
 	}
 	if len(s) > maxArgs {
-		return a, badArgs("longer than %d bytes", maxArgs)
+		return Args{}, badArgs("longer than %d bytes", maxArgs)
 	}
-	if i := strings.IndexFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }); i >= 0 {
-		return a, badArgs("control character at byte %d", i)
+	if i := strings.IndexFunc(s, unicode.IsControl); i >= 0 {
+		return Args{}, badArgs("control character at byte %d", i+1)
+	}
+	if !utf8.ValidString(s) {
+		return Args{}, badArgs("invalid UTF-8")
 	}
 	var unknown []string
 	for pair := range strings.SplitSeq(s, ";") {
 		key, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return a, badArgs("%q is not of the form KEY=VALUE", pair)
+		if !ok || strings.Contains(value, "=") {
+			return Args{}, badArgs("%q is not of the form KEY=VALUE", pair)
 		}
 		switch {
 		case key == "IgnoreUnknown":
@@ -55,7 +62,7 @@ func ParseArgs(s string) (Args, error) {
 			case "0", "false":
 				a.IgnoreUnknown = false
 			default:
-				return a, badArgs("IgnoreUnknown=%q: want 1, true, 0 or false", value)
+				return Args{}, badArgs("IgnoreUnknown=%q: want 1, true, 0 or false", value)
 			}
 		case key == "IP":
 			a.IP = list(value)
@@ -73,7 +80,7 @@ func ParseArgs(s string) (Args, error) {
 		}
 	}
 	if len(unknown) > 0 && !a.IgnoreUnknown {
-		return a, badArgs("unknown keys %q: remove them or add IgnoreUnknown=1", unknown)
+		return Args{}, badArgs("unknown keys %q: remove them or add IgnoreUnknown=1", unknown)
 	}
 	return a, nil
 }
@@ -82,9 +89,14 @@ func badArgs(format string, args ...any) error {
 	return Errorf(CodeInvalidEnv, "invalid CNI_ARGS", format, args...)
 }
 
+// list keeps an empty element, so that the parser of addresses rejects it.
 func list(value string) []string {
 	if value == "" {
 		return nil
 	}
-	return strings.Split(value, ",")
+	items := strings.Split(value, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return items
 }

@@ -27,7 +27,9 @@ func EnvFrom(getenv func(string) string) Env {
 }
 
 // Validate checks that what the verb demands is there (SPEC section 2), all of
-// it in one error, and that it is well-formed.
+// it in one error, and that it is well-formed. Variables that the verb does not
+// demand are not looked at: libcni fills them with anything. The code is
+// CodeInvalidEnv.
 func (e Env) Validate() error {
 	container, netns, path := false, false, false
 	switch e.Command {
@@ -37,7 +39,7 @@ func (e Env) Validate() error {
 		container = true
 	case "GC":
 		path = true
-	case "STATUS", "VERSION":
+	case "STATUS", "VERSION", "": // the empty one is missing, below
 	default:
 		return Errorf(CodeInvalidEnv, "unknown CNI_COMMAND", "%q: want ADD, DEL, CHECK, GC, STATUS or VERSION", e.Command)
 	}
@@ -46,6 +48,7 @@ func (e Env) Validate() error {
 		name, value string
 		required    bool
 	}{
+		{"CNI_COMMAND", e.Command, true},
 		{"CNI_CONTAINERID", e.ContainerID, container},
 		{"CNI_NETNS", e.Netns, netns},
 		{"CNI_IFNAME", e.IfName, container},
@@ -56,7 +59,8 @@ func (e Env) Validate() error {
 		}
 	}
 	if len(missing) > 0 {
-		return Errorf(CodeInvalidEnv, "required environment variables are missing", "%s: set them for %s", strings.Join(missing, ", "), e.Command)
+		return Errorf(CodeInvalidEnv, "required environment variables are missing",
+			"set %s for CNI_COMMAND %q", strings.Join(missing, ", "), e.Command)
 	}
 	if !container {
 		return nil
@@ -64,7 +68,7 @@ func (e Env) Validate() error {
 	if err := ValidateContainerID(e.ContainerID); err != nil {
 		return err
 	}
-	if strings.ContainsRune(e.Netns, 0) {
+	if strings.ContainsRune(e.Netns, 0) { // a flag of the command line can hold one
 		return Errorf(CodeInvalidEnv, "invalid network namespace", "CNI_NETNS %q: NUL in a path", e.Netns)
 	}
 	return ValidateIfName(e.IfName)

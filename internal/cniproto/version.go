@@ -3,6 +3,7 @@
 package cniproto
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -37,16 +38,13 @@ func AtLeast(v, w string) bool {
 	return slices.Index(all, v) >= slices.Index(all, w)
 }
 
-// VersionReply is the answer to VERSION: the caller's own version if it is
-// supported, and the list.
+// VersionReply is the answer to VERSION: the version of the input, whether
+// supported or not (SPEC section 5, "Version"), and the list. Empty input is
+// answered with Current.
 func VersionReply(inputVersion string) []byte {
-	all := SupportedVersions()
-	if !slices.Contains(all, inputVersion) {
-		inputVersion = Current
-	}
 	reply, _ := json.Marshal(struct { // strings always marshal
 		CNIVersion        string   `json:"cniVersion"`
 		SupportedVersions []string `json:"supportedVersions"`
-	}{inputVersion, all})
+	}{cmp.Or(inputVersion, Current), SupportedVersions()})
 	return append(reply, '\n')
 }
