@@ -52,7 +52,7 @@ func ParseArgs(s string) (Args, error) {
 	for pair := range strings.SplitSeq(s, ";") {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || strings.Contains(value, "=") {
-			return Args{}, badArgs("%q is not of the form KEY=VALUE", pair)
+			return Args{}, badArgs("%.100q is not of the form KEY=VALUE", pair)
 		}
 		switch {
 		case key == "IgnoreUnknown":
@@ -62,7 +62,7 @@ func ParseArgs(s string) (Args, error) {
 			case "0", "false":
 				a.IgnoreUnknown = false
 			default:
-				return Args{}, badArgs("IgnoreUnknown=%q: want 1, true, 0 or false", value)
+				return Args{}, badArgs("IgnoreUnknown=%.100q: want 1, true, 0 or false", value)
 			}
 		case key == "IP":
 			a.IP = list(value)

@@ -2,70 +2,101 @@
 
 package cniproto
 
-import "encoding/json"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // DecodeResult reads a result of any supported version, as plugins print it and
 // as runtimes give it back in prevResult. One without cniVersion is of
-// defaultVersion. An error has CodeDecode, CodeInvalidConfig or
+// defaultVersion. null counts as absent. Addresses that are IPv4 mapped to IPv6
+// become IPv4, as in the reference library.
+//
+// Every address has its prefix and every route its dst. IPConfig.Interface is
+// within Interfaces; where Interfaces is empty, as in the result of an IPAM
+// plugin, it is dropped.
+//
+// An error has CodeDecode (not a JSON object), CodeInvalidConfig or
 // CodeIncompatibleVersion.
 func DecodeResult(raw []byte, defaultVersion string) (*Result, error) {
 	const what = "parse result"
-	var head struct {
-		CNIVersion string `json:"cniVersion"`
+	var in struct { // the words of all versions
+		Result
+		IP4 *ip02 `json:"ip4"`
+		IP6 *ip02 `json:"ip6"`
 	}
-	if err := unmarshal(raw, &head, what); err != nil {
+	if err := unmarshal(raw, &in, what); err != nil {
 		return nil, err
 	}
-	if head.CNIVersion == "" {
-		head.CNIVersion = defaultVersion
+	if in.CNIVersion == "" {
+		in.CNIVersion = defaultVersion
 	}
-	version, err := NormalizeVersion(head.CNIVersion)
+	version, err := NormalizeVersion(in.CNIVersion)
 	if err != nil {
 		return nil, err
 	}
-	out := new(Result)
-	if AtLeast(version, "0.3.0") {
-		// The extra key of older addresses, version, is implied by the address.
-		if err := unmarshal(raw, out, what); err != nil {
-			return nil, err
-		}
-	} else {
-		old := new(result02)
-		if err := unmarshal(raw, old, what); err != nil {
-			return nil, err
-		}
-		out = old.upgrade()
+	out := &in.Result
+	if !AtLeast(version, "0.3.0") {
+		out = from02(in.IP4, in.IP6)
+		out.DNS = in.DNS
 	}
 	out.CNIVersion = version
-	return out, out.validate(what)
+	if err := out.normalize(); err != nil {
+		return nil, Wrap(CodeInvalidConfig, what, err)
+	}
+	return out, nil
 }
 
-// validate refuses what later steps would stumble over.
-func (r *Result) validate(what string) error {
-	for _, ip := range r.IPs {
-		if !ip.Address.IsValid() {
-			return Errorf(CodeInvalidConfig, what, "ips: an entry lacks its address")
+// normalize brings addresses into one form, and refuses what later steps would
+// stumble over.
+func (r *Result) normalize() (err error) {
+	if err := r.complete(); err != nil {
+		return err
+	}
+	for i := range r.IPs {
+		ip := &r.IPs[i]
+		if ip.Address, err = unmapPrefix(ip.Address); err != nil {
+			return fmt.Errorf("ips[%d].address: %w", i, err)
 		}
-		if ip.Interface != nil && (*ip.Interface < 0 || *ip.Interface >= len(r.Interfaces)) {
-			return Errorf(CodeInvalidConfig, what, "ips: interface %d of %s is not in the list of interfaces", *ip.Interface, ip.Address)
+		if ip.Gateway, err = unmapAddr(ip.Gateway); err != nil {
+			return fmt.Errorf("ips[%d].gateway: %w", i, err)
+		}
+		switch {
+		case ip.Interface == nil:
+		case len(r.Interfaces) == 0:
+			ip.Interface = nil
+		case *ip.Interface < 0 || *ip.Interface >= len(r.Interfaces):
+			return fmt.Errorf("ips[%d].interface is %d, and there are %d interfaces", i, *ip.Interface, len(r.Interfaces))
 		}
 	}
-	for _, rt := range r.Routes {
-		if !rt.Dst.IsValid() {
-			return Errorf(CodeInvalidConfig, what, "routes: an entry lacks its dst")
+	for i := range r.Routes {
+		rt := &r.Routes[i]
+		if rt.Dst, err = unmapPrefix(rt.Dst); err != nil {
+			return fmt.Errorf("routes[%d].dst: %w", i, err)
+		}
+		if rt.GW, err = unmapAddr(rt.GW); err != nil {
+			return fmt.Errorf("routes[%d].gw: %w", i, err)
 		}
 	}
 	return nil
 }
 
-// unmarshal tells text that is no JSON from JSON with the wrong values.
-func unmarshal(raw []byte, into any, what string) error {
-	if err := json.Unmarshal(raw, into); err != nil {
-		code := CodeInvalidConfig
-		if !json.Valid(raw) {
-			code = CodeDecode
-		}
-		return Errorf(code, what, "%w", err)
+// mappedBits is the length of ::ffff:0:0/96.
+const mappedBits = 96
+
+func unmapPrefix(p netip.Prefix) (netip.Prefix, error) {
+	if !p.Addr().Is4In6() {
+		return p, nil
 	}
-	return nil
+	if p.Bits() < mappedBits {
+		return p, fmt.Errorf("%s is neither of IPv4 nor of IPv6", p)
+	}
+	return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits), nil
+}
+
+func unmapAddr(a netip.Addr) (netip.Addr, error) {
+	if a.Zone() != "" {
+		return a, fmt.Errorf("%s has a zone, which a result cannot have", a)
+	}
+	return a.Unmap(), nil
 }

@@ -2,7 +2,10 @@
 
 package cniproto
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // Env is the protocol's part of the environment.
 type Env struct {
@@ -60,7 +63,7 @@ func (e Env) Validate() error {
 	}
 	if len(missing) > 0 {
 		return Errorf(CodeInvalidEnv, "required environment variables are missing",
-			"set %s for CNI_COMMAND %q", strings.Join(missing, ", "), e.Command)
+			"%s: set them for %s", strings.Join(missing, ", "), cmp.Or(e.Command, "every verb"))
 	}
 	if !container {
 		return nil

@@ -2,10 +2,7 @@
 
 package cniproto
 
-import (
-	"fmt"
-	"net/netip"
-)
+import "net/netip"
 
 // result02 is the result of CNI 0.1.0 and 0.2.0: at most one address of each
 // family, and no interfaces.
@@ -51,19 +48,18 @@ type route03 struct {
 	GW  netip.Addr   `json:"gw,omitzero"`
 }
 
-// to02 drops what 0.2.0 cannot say. More than one address of a family is an
-// error, because the container has them and nobody would know.
-func (r *Result) to02(version string) (*result02, error) {
+// to02 drops what 0.2.0 cannot say: of each family, all addresses but the
+// first, and the routes if there is no address.
+func (r *Result) to02(version string) *result02 {
 	out := &result02{CNIVersion: version, DNS: r.DNS}
 	for _, ip := range r.IPs {
 		slot := &out.IP6
 		if ip.Address.Addr().Is4() {
 			slot = &out.IP4
 		}
-		if *slot != nil {
-			return nil, fmt.Errorf("%s has room for one address of a family: use cniVersion 0.3.0 or later", version)
+		if *slot == nil {
+			*slot = &ip02{IP: ip.Address, Gateway: ip.Gateway}
 		}
-		*slot = &ip02{IP: ip.Address, Gateway: ip.Gateway}
 	}
 	for _, rt := range r.Routes {
 		slot := out.IP6
@@ -74,7 +70,7 @@ func (r *Result) to02(version string) (*result02, error) {
 			slot.Routes = append(slot.Routes, route03{rt.Dst, rt.GW})
 		}
 	}
-	return out, nil
+	return out
 }
 
 func (r *Result) to03(version string) *result03 {
@@ -98,18 +94,15 @@ func (r *Result) to03(version string) *result03 {
 	return out
 }
 
-// upgrade says in 1.1.0 what 0.2.0 said.
-func (r *result02) upgrade() *Result {
-	out := &Result{CNIVersion: r.CNIVersion, DNS: r.DNS}
-	for _, ip := range []*ip02{r.IP4, r.IP6} {
+// from02 says in 1.1.0 what 0.2.0 said.
+func from02(ip4, ip6 *ip02) *Result {
+	out := new(Result)
+	for _, ip := range []*ip02{ip4, ip6} {
 		if ip == nil {
 			continue
 		}
 		out.IPs = append(out.IPs, IPConfig{Address: ip.IP, Gateway: ip.Gateway})
 		for _, rt := range ip.Routes {
-			if !rt.GW.IsValid() {
-				rt.GW = ip.Gateway
-			}
 			out.Routes = append(out.Routes, Route{Dst: rt.Dst, GW: rt.GW})
 		}
 	}
