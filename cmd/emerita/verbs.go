@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
@@ -80,7 +79,7 @@ func (e env) config(f *flags) (*cniproto.Config, error) {
 }
 
 func (e env) readInput(file string) ([]byte, error) {
-	var in io.Reader = e.stdin
+	in := e.stdin
 	if file != "" && file != "-" {
 		open, err := os.Open(file)
 		if err != nil {

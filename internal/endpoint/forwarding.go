@@ -90,7 +90,7 @@ func (p *Plugin) enableForwarding(store *state.Store, l *layout, up4, up6 uplink
 				return err
 			}
 			change := state.SysctlChange{Family: string(s.family), Interface: s.iface, Key: s.key, Was: was, Set: s.wanted}
-			if err := p.withLock(store, sharedLock, func() error { return store.NoteSysctl(change) }); err != nil {
+			if err := p.withSharedLock(store, func() error { return store.NoteSysctl(change) }); err != nil {
 				return err
 			}
 			p.Log.Info("enable forwarding", "interface", s.iface, "family", s.family, "sysctl", s.key)
@@ -108,7 +108,7 @@ func (p *Plugin) restoreForwarding(store *state.Store) error {
 	if !store.HasSysctls() {
 		return nil
 	}
-	return p.withLock(store, sharedLock, func() error {
+	return p.withSharedLock(store, func() error {
 		left, err := store.List("")
 		if err != nil || len(left) > 0 {
 			return err

@@ -22,7 +22,7 @@ func (p *Plugin) ensureMasquerade(store *state.Store, l *layout) error {
 	wanted := l.networks()
 	ok, err := nft.Present(wanted...)
 	if err == nil && !ok {
-		err = p.withLock(store, sharedLock, func() error {
+		err = p.withSharedLock(store, func() error {
 			if ok, err := nft.Present(wanted...); ok || err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ func recordedNetworks(store *state.Store) ([]nft.Network, error) {
 // An ADD under way has not recorded its network yet, only its addresses: a
 // network that holds one of these stays.
 func (p *Plugin) forgetMasquerade(store *state.Store) error {
-	err := p.withLock(store, sharedLock, func() error {
+	err := p.withSharedLock(store, func() error {
 		standing, err := nft.List()
 		if err != nil || len(standing) == 0 {
 			return err

@@ -38,9 +38,9 @@ func (c Call) key() state.Key {
 // changed sysctls.
 const sharedLock = "shared objects"
 
-// withLock runs fn under a lock of all calls on this host.
-func (p *Plugin) withLock(store *state.Store, name string, fn func() error) error {
-	lock, err := store.LockShared(name, p.LockTimeout)
+// withSharedLock runs fn under it.
+func (p *Plugin) withSharedLock(store *state.Store, fn func() error) error {
+	lock, err := store.LockShared(sharedLock, p.LockTimeout)
 	if err != nil {
 		return busy(err)
 	}

@@ -39,7 +39,7 @@ func (p *Plugin) Status(ctx context.Context, call Call) error {
 	}
 	if err == nil {
 		defer store.Close()
-		if err := p.shared(call, o, store); err != nil {
+		if err := p.shared(call, store); err != nil {
 			return err
 		}
 	}
@@ -57,7 +57,7 @@ func notAvailable(call Call, err error) error {
 }
 
 // shared looks at what attached containers of the network rely on.
-func (p *Plugin) shared(call Call, o options, store *state.Store) error {
+func (p *Plugin) shared(call Call, store *state.Store) error {
 	records, err := store.List(call.Config.Name)
 	if err != nil {
 		return notAvailable(call, err)

@@ -72,9 +72,9 @@ func TestAttrsStopsAtMalformed(t *testing.T) {
 	}
 }
 
-// link starts a message about lo with an ifinfomsg that changes flags.
-func link(b *nlmsg.Batch, typ uint16, index, flags uint32, what string) {
-	b.Begin(typ, 0, what)
+// setLink starts a message about lo with an ifinfomsg that changes flags.
+func setLink(b *nlmsg.Batch, index, flags uint32, what string) {
+	b.Begin(unix.RTM_SETLINK, 0, what)
 	p := make([]byte, unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(p[4:], index)
 	binary.NativeEndian.PutUint32(p[8:], flags)
@@ -87,11 +87,11 @@ func TestDoReportsEachRefusal(t *testing.T) {
 	testutil.EnterHost(t)
 	c := open(t)
 	var b nlmsg.Batch
-	link(&b, unix.RTM_SETLINK, 4711, unix.IFF_UP, "first, to nowhere")
-	link(&b, unix.RTM_SETLINK, 4712, unix.IFF_UP, "second, tolerated")
+	setLink(&b, 4711, unix.IFF_UP, "first, to nowhere")
+	setLink(&b, 4712, unix.IFF_UP, "second, tolerated")
 	b.Tolerate(unix.ENODEV)
-	link(&b, unix.RTM_SETLINK, 1, unix.IFF_UP, "third, good")
-	link(&b, unix.RTM_SETLINK, 4713, unix.IFF_UP, "fourth, to nowhere")
+	setLink(&b, 1, unix.IFF_UP, "third, good")
+	setLink(&b, 4713, unix.IFF_UP, "fourth, to nowhere")
 	err := c.Do(&b)
 	if !errors.Is(err, unix.ENODEV) {
 		t.Fatalf("got %v", err)
@@ -101,7 +101,7 @@ func TestDoReportsEachRefusal(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", err, want)
 	}
 	var ok nlmsg.Batch
-	link(&ok, unix.RTM_SETLINK, 1, unix.IFF_UP, "good")
+	setLink(&ok, 1, unix.IFF_UP, "good")
 	if err := c.Do(&ok); err != nil {
 		t.Errorf("the connection is unusable after an error: %v", err)
 	}
@@ -151,7 +151,7 @@ func TestDetachSends(t *testing.T) {
 	testutil.EnterHost(t)
 	testutil.Run(t, "ip", "link", "set", "lo", "down")
 	var b nlmsg.Batch
-	link(&b, unix.RTM_SETLINK, 1, unix.IFF_UP, "up")
+	setLink(&b, 1, unix.IFF_UP, "up")
 	child, err := nlmsg.Detach(&b)
 	if err != nil {
 		t.Fatal(err)
