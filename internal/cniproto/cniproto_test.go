@@ -119,9 +119,9 @@ func TestParseConfig(t *testing.T) {
 		``:                                       {CodeDecode, "unexpected end"},
 		`{`:                                      {CodeDecode, ""},
 		`{"name":"n"} trailing`:                  {CodeDecode, ""},
-		`null`:                                   {CodeInvalidConfig, "object"},
-		`[]`:                                     {CodeInvalidConfig, ""},
-		`"x"`:                                    {CodeInvalidConfig, ""},
+		`null`:                                   {CodeDecode, "object"},
+		`[]`:                                     {CodeDecode, "object"},
+		`"x"`:                                    {CodeDecode, "object"},
 		`{"name":5}`:                             {CodeInvalidConfig, "name"},
 		`{}`:                                     {CodeInvalidConfig, "name"},
 		`{"name":"../x"}`:                        {CodeInvalidConfig, "../x"},
@@ -196,7 +196,7 @@ func TestDecodeResultRefuses(t *testing.T) {
 	t.Parallel()
 	for text, code := range map[string]Code{
 		`{`: CodeDecode, `{"cniVersion":"7"}`: CodeIncompatibleVersion, `{"ips":[{}]}`: CodeInvalidConfig,
-		`{"ips":[{"address":"10.0.0.1/24","interface":0}]}`: CodeInvalidConfig, `{"ips":[{"address":"x"}]}`: CodeInvalidConfig,
+		`{"interfaces":[{"name":"eth0"}],"ips":[{"address":"10.0.0.1/24","interface":1}]}`: CodeInvalidConfig, `{"ips":[{"address":"x"}]}`: CodeInvalidConfig,
 		`{"routes":[{"gw":"10.0.0.1"}]}`: CodeInvalidConfig, `{"interfaces":5}`: CodeInvalidConfig,
 		`{"ips":null,"routes":null,"interfaces":null,"dns":null}`: 0,
 	} {

@@ -15,8 +15,8 @@ import (
 // 0.1.0), indented as the upstream plugins do it. What the version has no word
 // for is left out; where the reference library prints members of 1.1.0 in older
 // forms, because its structures are shared, this does not. Empty dns is left
-// out too. Up to 0.2.0 the first address of each family is written, and a
-// result without any is an error.
+// out too. Up to 0.2.0, a result with no address or with two of one family is an
+// error with CodeIncompatibleVersion.
 func EncodeResult(w io.Writer, r *Result, version string) error {
 	const what = "encode result"
 	version, err := NormalizeVersion(version)
@@ -35,10 +35,9 @@ func EncodeResult(w io.Writer, r *Result, version string) error {
 	case AtLeast(version, "0.3.0"):
 		form = r.to03(version)
 	default:
-		old := r.to02(version)
-		if old.IP4 == nil && old.IP6 == nil {
-			return Errorf(CodeIncompatibleVersion, what,
-				"no address, and cniVersion %s demands one: set 0.3.0 or later", version)
+		old, err := r.to02(version)
+		if err != nil {
+			return Wrap(CodeIncompatibleVersion, what, err)
 		}
 		form = old
 	}

@@ -2,7 +2,10 @@
 
 package cniproto
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // result02 is the result of CNI 0.1.0 and 0.2.0: at most one address of each
 // family, and no interfaces.
@@ -48,18 +51,23 @@ type route03 struct {
 	GW  netip.Addr   `json:"gw,omitzero"`
 }
 
-// to02 drops what 0.2.0 cannot say: of each family, all addresses but the
-// first, and the routes if there is no address.
-func (r *Result) to02(version string) *result02 {
+// to02 drops what 0.2.0 cannot say. Of more than one address of a family it
+// could say one, as the reference library does; that is an error here, because
+// the container has them all and nobody would know.
+func (r *Result) to02(version string) (*result02, error) {
 	out := &result02{CNIVersion: version, DNS: r.DNS}
 	for _, ip := range r.IPs {
 		slot := &out.IP6
 		if ip.Address.Addr().Is4() {
 			slot = &out.IP4
 		}
-		if *slot == nil {
-			*slot = &ip02{IP: ip.Address, Gateway: ip.Gateway}
+		if *slot != nil {
+			return nil, fmt.Errorf("cniVersion %s has room for one address of a family: set 0.3.0 or later", version)
 		}
+		*slot = &ip02{IP: ip.Address, Gateway: ip.Gateway}
+	}
+	if out.IP4 == nil && out.IP6 == nil {
+		return nil, fmt.Errorf("no address, and cniVersion %s demands one: set 0.3.0 or later", version)
 	}
 	for _, rt := range r.Routes {
 		slot := out.IP6
@@ -70,7 +78,7 @@ func (r *Result) to02(version string) *result02 {
 			slot.Routes = append(slot.Routes, route03{rt.Dst, rt.GW})
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (r *Result) to03(version string) *result03 {
