@@ -72,13 +72,13 @@ func TestAttrsStopsAtMalformed(t *testing.T) {
 	}
 }
 
-// setLink starts a message about lo with an ifinfomsg that changes flags.
-func setLink(b *nlmsg.Batch, index, flags uint32, what string) {
+// setUp adds a message that brings a link up.
+func setUp(b *nlmsg.Batch, index uint32, what string) {
 	b.Begin(unix.RTM_SETLINK, 0, what)
 	p := make([]byte, unix.SizeofIfInfomsg)
 	binary.NativeEndian.PutUint32(p[4:], index)
-	binary.NativeEndian.PutUint32(p[8:], flags)
-	binary.NativeEndian.PutUint32(p[12:], flags)
+	binary.NativeEndian.PutUint32(p[8:], unix.IFF_UP)
+	binary.NativeEndian.PutUint32(p[12:], unix.IFF_UP)
 	b.Raw(p)
 }
 
@@ -87,11 +87,11 @@ func TestDoReportsEachRefusal(t *testing.T) {
 	testutil.EnterHost(t)
 	c := open(t)
 	var b nlmsg.Batch
-	setLink(&b, 4711, unix.IFF_UP, "first, to nowhere")
-	setLink(&b, 4712, unix.IFF_UP, "second, tolerated")
+	setUp(&b, 4711, "first, to nowhere")
+	setUp(&b, 4712, "second, tolerated")
 	b.Tolerate(unix.ENODEV)
-	setLink(&b, 1, unix.IFF_UP, "third, good")
-	setLink(&b, 4713, unix.IFF_UP, "fourth, to nowhere")
+	setUp(&b, 1, "third, good")
+	setUp(&b, 4713, "fourth, to nowhere")
 	err := c.Do(&b)
 	if !errors.Is(err, unix.ENODEV) {
 		t.Fatalf("got %v", err)
@@ -101,7 +101,7 @@ func TestDoReportsEachRefusal(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", err, want)
 	}
 	var ok nlmsg.Batch
-	setLink(&ok, 1, unix.IFF_UP, "good")
+	setUp(&ok, 1, "good")
 	if err := c.Do(&ok); err != nil {
 		t.Errorf("the connection is unusable after an error: %v", err)
 	}
@@ -151,7 +151,7 @@ func TestDetachSends(t *testing.T) {
 	testutil.EnterHost(t)
 	testutil.Run(t, "ip", "link", "set", "lo", "down")
 	var b nlmsg.Batch
-	setLink(&b, 1, unix.IFF_UP, "up")
+	setUp(&b, 1, "up")
 	child, err := nlmsg.Detach(&b)
 	if err != nil {
 		t.Fatal(err)
