@@ -61,6 +61,7 @@ func EnterHost(t TB) {
 		"link add uplink0 mtu 1450 type veth peer name eth0 mtu 1450 netns outside",
 		"addr add 192.0.2.1/24 dev uplink0",
 		"addr add 2001:db8::1/64 dev uplink0 nodad",
+		"link set uplink0 addrgenmode none", // the kernel's address is tentative for a second, and snapshots show it
 		"link set uplink0 up",
 		"-n outside addr add 192.0.2.2/24 dev eth0",
 		"-n outside addr add 2001:db8::2/64 dev eth0 nodad",
