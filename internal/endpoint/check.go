@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -120,9 +121,21 @@ func compareHost(conn *nlmsg.Conn, host rtnl.LinkInfo, l *layout) error {
 		return err
 	}
 	for _, ip := range l.ips {
-		if _, ok := near[ip.Address.Addr()]; !ok {
-			return fmt.Errorf("host interface %q lacks the neighbour %s", l.hostIf, ip.Address.Addr())
+		if err := leadsTo(near, ip.Address.Addr(), l.containerMAC); err != nil {
+			return fmt.Errorf("host interface %q %w", l.hostIf, err)
 		}
+	}
+	return nil
+}
+
+// leadsTo looks for the permanent neighbour by which an address is reached.
+func leadsTo(near map[netip.Addr]net.HardwareAddr, addr netip.Addr, mac net.HardwareAddr) error {
+	have, ok := near[addr]
+	if !ok {
+		return fmt.Errorf("lacks the neighbour %s", addr)
+	}
+	if !slices.Equal(have, mac) {
+		return fmt.Errorf("has the neighbour %s at %s, not %s", addr, have, mac)
 	}
 	return nil
 }
@@ -156,6 +169,9 @@ func compareContainer(r *request, l *layout, host rtnl.LinkInfo) error {
 	if mac := r.prev.Interfaces[index].Mac; mac != "" && !strings.EqualFold(mac, link.MAC.String()) {
 		return fmt.Errorf("container interface %q has address %s, prevResult says %s", ifname, link.MAC, mac)
 	}
+	if err := compareNextHops(conn, link, l); err != nil {
+		return err
+	}
 	var addrs []netip.Prefix
 	for _, ip := range r.prev.IPs {
 		if ip.Interface != nil && *ip.Interface == index {
@@ -169,6 +185,28 @@ func compareContainer(r *request, l *layout, host rtnl.LinkInfo) error {
 		return err
 	}
 	return hasRoutes(conn, 0, ifname, l.farRoutes(link.Index))
+}
+
+// compareNextHops looks at what carries packets between the container and the
+// host. A new address of the container's interface breaks both directions: the
+// host sends to the one of ADD, and the kernel drops the container's neighbours,
+// permanent ones too (neigh_changeaddr of net/core/neighbour.c).
+func compareNextHops(conn *nlmsg.Conn, link rtnl.LinkInfo, l *layout) error {
+	if !slices.Equal(link.MAC, l.containerMAC) {
+		return fmt.Errorf("container interface %q has address %s, but the host sends to %s: "+
+			"let emerita set the address (capability mac, args.cni.mac or MAC in CNI_ARGS), not a later plugin",
+			l.key.IfName, link.MAC, l.containerMAC)
+	}
+	near, err := rtnl.Neighbours(conn, link.Index)
+	if err != nil {
+		return err
+	}
+	for _, g := range l.gateways {
+		if err := leadsTo(near, g, l.hostMAC); err != nil {
+			return fmt.Errorf("container interface %q %w", l.key.IfName, err)
+		}
+	}
+	return nil
 }
 
 func hostPrefixes(addrs []netip.Addr) []netip.Prefix {

@@ -54,7 +54,11 @@ func (p *Plugin) GC(ctx context.Context, call Call) error {
 	}
 	errs = append(errs, manager.GC(ctx, call.Config.ValidAttachments))
 	if store != nil {
-		errs = append(errs, p.forgetMasquerade(store))
+		var keep []state.Key
+		for _, a := range call.Config.ValidAttachments {
+			keep = append(keep, state.Key{Network: call.Config.Name, ContainerID: a.ContainerID, IfName: a.IfName})
+		}
+		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), p.forgetMasquerade(store))
 	}
 	return cniproto.Wrap(cniproto.CodeInternal, "collect garbage of network "+call.Config.Name, errors.Join(errs...))
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -108,6 +109,28 @@ func (s *Store) Remove(k Key) error {
 		return fmt.Errorf("remove record: %w", &os.PathError{Op: "unlink", Path: s.dir + "/" + name, Err: err})
 	}
 	return nil
+}
+
+// RemoveTemps deletes what killed Saves left of a network's records, but for
+// those of the keys to keep. The caller knows that no other Save of the network
+// is under way, as the runtime guarantees it to GC.
+func (s *Store) RemoveTemps(network string, keep []Key) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("list records: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		name := e.Name()
+		owner, _, ok := strings.Cut(name, "@")
+		if !ok || owner != tempName(network) || slices.ContainsFunc(keep, func(k Key) bool { return tempName(fileName(k)) == name }) {
+			continue
+		}
+		if err := unix.Unlinkat(s.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("remove %q: %w", s.dir+"/"+name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // List reads all records of a network, or of all networks if it is empty. It

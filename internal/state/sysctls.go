@@ -26,9 +26,11 @@ type SysctlChange struct {
 	BootID    string `json:"bootID"` // settings do not outlive the boot
 }
 
-// HasSysctls says, without reading it, whether there is a list of changes.
+// HasSysctls says, without reading it, whether there is a list of changes, or
+// what a killed NoteSysctl left of one.
 func (s *Store) HasSysctls() bool {
-	return unix.Faccessat(s.fd, sysctlFile, unix.F_OK, 0) == nil
+	return unix.Faccessat(s.fd, sysctlFile, unix.F_OK, 0) == nil ||
+		unix.Faccessat(s.fd, tempName(sysctlFile), unix.F_OK, 0) == nil
 }
 
 // Sysctls reads the changes made in this boot, oldest first.
@@ -70,8 +72,9 @@ func (s *Store) NoteSysctl(c SysctlChange) error {
 	return s.writeFile(sysctlFile, raw)
 }
 
-// ForgetSysctls removes the list.
+// ForgetSysctls removes the list, and what a killed NoteSysctl left of one.
 func (s *Store) ForgetSysctls() error {
+	_ = unix.Unlinkat(s.fd, tempName(sysctlFile), 0)
 	if err := unix.Unlinkat(s.fd, sysctlFile, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove list of sysctl changes: %w", err)
 	}
