@@ -188,9 +188,11 @@ func compareContainer(r *request, l *layout, host rtnl.LinkInfo) error {
 }
 
 // compareNextHops looks at what carries packets between the container and the
-// host. A new address of the container's interface breaks both directions: the
-// host sends to the one of ADD, and the kernel drops the container's neighbours,
-// permanent ones too (neigh_changeaddr of net/core/neighbour.c).
+// host. Whoever sets the address of the container's interface, be it to the same
+// one, makes the kernel drop the neighbours there, permanent ones too
+// (neigh_changeaddr of net/core/neighbour.c). The host answers for an IPv4
+// gateway of its own, so that one is found again; and it goes on sending to the
+// address of ADD.
 func compareNextHops(conn *nlmsg.Conn, link rtnl.LinkInfo, l *layout) error {
 	if !slices.Equal(link.MAC, l.containerMAC) {
 		return fmt.Errorf("container interface %q has address %s, but the host sends to %s: "+
@@ -202,6 +204,9 @@ func compareNextHops(conn *nlmsg.Conn, link rtnl.LinkInfo, l *layout) error {
 		return err
 	}
 	for _, g := range l.gateways {
+		if _, ok := near[g]; !ok && g.Is4() && slices.Contains(l.onHost, g) {
+			continue
+		}
 		if err := leadsTo(near, g, l.hostMAC); err != nil {
 			return fmt.Errorf("container interface %q %w", l.key.IfName, err)
 		}
