@@ -58,7 +58,7 @@ func links() []link {
 			`{"type":"bandwidth","capabilities":{"bandwidth":true}}`,
 			map[string]any{"bandwidth": map[string]any{"ingressRate": 8000000, "ingressBurst": 8000000, "egressRate": 16000000, "egressBurst": 8000000}},
 			func(t *testing.T, r *types100.Result) {
-				mustContain(t, testutil.Run(t, "tc", "qdisc", "show", "dev", hostIf(t, r)), "tbf", "rate 8Mbit", "ingress")
+				mustContain(t, testutil.Run(t, "tc", "qdisc", "show", "dev", hostEnd(t, r)), "tbf", "rate 8Mbit", "ingress")
 				mustContain(t, testutil.Run(t, "tc", "qdisc", "show"), "rate 16Mbit")
 			},
 		},
@@ -136,10 +136,14 @@ func testChain(t *testing.T, path []string, links ...link) {
 	mustSame(t, "the second use leaves something", used, testutil.Snapshot(t))
 }
 
-// mustReach pings from an address of a container.
+// mustReach pings from a container, from its address there if it is not nil.
 func mustReach(t *testing.T, container string, from net.IP, addrs ...string) {
 	t.Helper()
+	ping := []string{"netns", "exec", container, "ping", "-c", "1", "-W", "2"}
+	if from != nil {
+		ping = append(ping, "-I", from.String())
+	}
 	for _, a := range addrs {
-		testutil.Run(t, "ip", "netns", "exec", container, "ping", "-c", "1", "-W", "2", "-I", from.String(), a)
+		testutil.Run(t, "ip", append(ping, a)...)
 	}
 }

@@ -206,8 +206,17 @@ func mustContain(t *testing.T, text string, wanted ...string) {
 	}
 }
 
-// hostIf is the name of the host's end in a result of emerita.
-func hostIf(t *testing.T, r *types100.Result) string {
+func mustLack(t *testing.T, text string, unwanted ...string) {
+	t.Helper()
+	for _, w := range unwanted {
+		if strings.Contains(text, w) {
+			t.Errorf("%q in:\n%s", w, text)
+		}
+	}
+}
+
+// hostEnd is the name of the host's end in a result of emerita.
+func hostEnd(t *testing.T, r *types100.Result) string {
 	t.Helper()
 	for _, i := range r.Interfaces {
 		if i.Sandbox == "" && i.Name != "emerita0" && strings.HasPrefix(i.Name, "em") {
