@@ -100,10 +100,11 @@ func muteIPv6(ifname string, wanted bool) error {
 }
 
 // wireHost makes the host's half of an attachment whose pair exists: settings,
-// then up, gateway addresses, routes and neighbours.
-func wireHost(c *nlmsg.Conn, l *layout, index, gatewayIndex int) error {
+// then up, gateway addresses, routes and neighbours. fresh tells the caller that
+// a gateway address was not there: whatever routes relied on it are gone.
+func wireHost(c *nlmsg.Conn, l *layout, index, gatewayIndex int) (fresh bool, err error) {
 	if err := muteIPv6(l.hostIf, l.has(false)); err != nil {
-		return err
+		return false, err
 	}
 	var b nlmsg.Batch
 	addGateways(&b, l, gatewayIndex)
@@ -115,7 +116,8 @@ func wireHost(c *nlmsg.Conn, l *layout, index, gatewayIndex int) error {
 	for _, ip := range l.ips {
 		rtnl.AddNeigh(&b, index, ip.Address.Addr(), l.containerMAC, l.hostIf)
 	}
-	return c.Do(&b)
+	err = c.Do(&b)
+	return b.Met() < len(l.onHost), err
 }
 
 // addGateways puts the gateway addresses on the shared interface; mostly they

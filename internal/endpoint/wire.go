@@ -27,17 +27,20 @@ func (p *Plugin) wire(store *state.Store, conn *nlmsg.Conn, ns *netns.NS, l *lay
 		return nil, err
 	}
 	undo.add(func() error { return rtnl.DeleteAndWait(conn, l.hostIndex, l.hostIf) })
-	if err := wireHost(conn, l, l.hostIndex, gatewayIndex); err != nil {
+	fresh, err := wireHost(conn, l, l.hostIndex, gatewayIndex)
+	if err != nil {
 		return nil, explainHost(err, l)
 	}
 	if err := wireContainer(ns, l); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.key.IfName+" in the container", err)
 	}
-	if created {
-		// Somebody had deleted the interface, and with its addresses went the
-		// routes of every other attachment that named one as their source.
+	if created || fresh {
+		// It is the network's first, or somebody had deleted the interface or
+		// its address, and with that went the routes of every other attachment
+		// that named it as their source.
+		// One that cannot be mended is not this call's fault; its CHECK tells.
 		if err := p.mendHostRoutes(store, conn, l.gatewayIf, gatewayIndex); err != nil {
-			return nil, err
+			p.Log.Warn("mend routes", "interface", l.gatewayIf, "err", err)
 		}
 	}
 	return gatewayMAC, nil
@@ -77,12 +80,14 @@ func explainHost(err error, l *layout) error {
 
 // mendHostRoutes puts back what every attachment needs of the shared interface:
 // the gateway addresses on it, and the host routes that went with them. It is
-// also a step of repair, and changes nothing that is right.
+// also a step of repair: it changes nothing that is right, and goes on after an
+// error.
 func (p *Plugin) mendHostRoutes(store *state.Store, conn *nlmsg.Conn, gatewayIf string, gatewayIndex int) error {
 	records, err := store.List("")
 	if err != nil {
 		return cniproto.Wrap(cniproto.CodeIO, "read state", err)
 	}
+	var errs []error
 	for _, r := range records {
 		index, err := rtnl.Index(conn, r.HostIfName)
 		if r.Phase != state.Ready || r.Gateway != gatewayIf || err != nil {
@@ -95,9 +100,7 @@ func (p *Plugin) mendHostRoutes(store *state.Store, conn *nlmsg.Conn, gatewayIf 
 			rtnl.AddRoute(&b, route, r.HostIfName)
 			b.Tolerate(unix.EEXIST)
 		}
-		if err := conn.Do(&b); err != nil {
-			return cniproto.Wrap(cniproto.CodeNetlink, "mend routes of "+r.Key.String(), err)
-		}
+		errs = append(errs, cniproto.Wrap(cniproto.CodeNetlink, "mend routes of "+r.Key.String(), conn.Do(&b)))
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -19,6 +19,7 @@ var native = binary.NativeEndian
 type Batch struct {
 	buf  []byte
 	msgs []message
+	met  int
 }
 
 // message is what is kept of an encoded message to explain its answer.
@@ -46,6 +47,10 @@ func (b *Batch) Tolerate(errs ...unix.Errno) {
 	m := &b.msgs[len(b.msgs)-1]
 	m.tolerate = append(m.tolerate, errs...)
 }
+
+// Met is the number of errors that the kernel answered with and that were
+// tolerated, after Do.
+func (b *Batch) Met() int { return b.met }
 
 // Raw appends a fixed structure of the protocol, such as ifinfomsg.
 func (b *Batch) Raw(p []byte) { b.buf = append(b.buf, p...) }
