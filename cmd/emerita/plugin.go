@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
 	"github.com/emerita-cni/emerita/internal/endpoint"
@@ -26,13 +28,29 @@ func runPlugin(e env) (status int) {
 	}
 	config, err := cniproto.ParseConfig(raw)
 	if err != nil {
-		return report(e, err, cniVersion)
+		return report(e, err, versionOf(raw))
 	}
 	cniVersion = config.CNIVersion
 	return report(e, serve(e, endpoint.Call{Env: cni, Config: config}), cniVersion)
 }
 
-// serve carries out a validated call, and prints the result of an ADD.
+// versionOf is the version to answer a configuration in that cannot be used.
+func versionOf(raw []byte) string {
+	var in struct {
+		CNIVersion string `json:"cniVersion"`
+	}
+	if json.Unmarshal(raw, &in) != nil {
+		return cniproto.Current
+	}
+	version, err := cniproto.NormalizeVersion(in.CNIVersion)
+	if err != nil {
+		return cniproto.Current
+	}
+	return version
+}
+
+// serve carries out a validated call, and prints the result of an ADD. An ADD
+// whose result cannot be told has failed, and is undone.
 func serve(e env, call endpoint.Call) error {
 	ctx := context.Background()
 	p := e.plugin()
@@ -42,7 +60,10 @@ func serve(e env, call endpoint.Call) error {
 		if err != nil {
 			return err
 		}
-		return cniproto.EncodeResult(e.stdout, result, call.Config.CNIVersion)
+		if err := cniproto.EncodeResult(e.stdout, result, call.Config.CNIVersion); err != nil {
+			return errors.Join(err, p.Del(ctx, call))
+		}
+		return nil
 	case "DEL":
 		return p.Del(ctx, call)
 	case "CHECK":
