@@ -64,13 +64,13 @@ func openContainer(path string) (*netns.NS, error) {
 		return nil, cniproto.Wrap(cniproto.CodeInvalidEnv, "open CNI_NETNS", err)
 	}
 	host, err := ns.IsHost()
-	if err == nil && host {
-		err = cniproto.Errorf(cniproto.CodeTargetNetns, "open CNI_NETNS",
-			"%q is the host's network namespace: give the container's", path)
-	}
 	if err != nil {
 		ns.Close()
 		return nil, cniproto.Wrap(cniproto.CodeInvalidEnv, "open CNI_NETNS", err)
+	}
+	if host {
+		ns.Close()
+		return nil, hostRefused(path)
 	}
 	return ns, nil
 }

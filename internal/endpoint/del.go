@@ -71,6 +71,10 @@ func refuseHost(path string) error {
 	if host, err := ns.IsHost(); err != nil || !host {
 		return nil
 	}
+	return hostRefused(path)
+}
+
+func hostRefused(path string) error {
 	return cniproto.Errorf(cniproto.CodeTargetNetns, "open CNI_NETNS", "%q is the host's network namespace: give the container's", path)
 }
 
