@@ -9,8 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxArgs bounds CNI_ARGS, bytes.
-const maxArgs = 64 << 10
+// maxArgs bounds CNI_ARGS, bytes; maxNamed the keys that one error names.
+const (
+	maxArgs  = 64 << 10
+	maxNamed = 8
+)
 
 // Args are the pairs of CNI_ARGS. The texts of addresses are as received: what
 // is allowed there depends on the address manager.
@@ -80,7 +83,7 @@ func ParseArgs(s string) (Args, error) {
 		}
 	}
 	if len(unknown) > 0 && !a.IgnoreUnknown {
-		return Args{}, badArgs("unknown keys %q: remove them or add IgnoreUnknown=1", unknown)
+		return Args{}, badArgs("unknown keys %.100q: remove them or add IgnoreUnknown=1", unknown[:min(len(unknown), maxNamed)])
 	}
 	return a, nil
 }

@@ -222,37 +222,3 @@ func TestWrapKeepsTheInnermostCode(t *testing.T) {
 		t.Error("the cause is lost")
 	}
 }
-
-func FuzzParseConfig(f *testing.F) {
-	for _, s := range []string{`{"name":"n","cniVersion":"1.1.0","ipam":{"type":"host-local"}}`, `{"plugins":[{"type":"emerita"}]}`, `null`, ``} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		if _, err := ParseConfig(raw); err != nil {
-			var e *Error
-			if !errors.As(err, &e) || e.Msg == "" {
-				t.Errorf("%v is no Error", err)
-			}
-		}
-		_, _ = Select(raw, "")
-	})
-}
-
-func FuzzDecodeResult(f *testing.F) {
-	f.Add([]byte(`{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.1/24","routes":[{"dst":"0.0.0.0/0"}]}}`), "1.0.0")
-	f.Add([]byte(`{"ips":[{"address":"10.0.0.1/24"}],"routes":[{"dst":"::/0"}]}`), "1.1.0")
-	f.Fuzz(func(t *testing.T, raw []byte, version string) {
-		r, err := DecodeResult(raw, version)
-		if err != nil {
-			return
-		}
-		for _, v := range SupportedVersions() {
-			_ = EncodeResult(new(bytes.Buffer), r, v)
-		}
-	})
-}
-
-func FuzzParseArgs(f *testing.F) {
-	f.Add("IgnoreUnknown=1;IP=10.0.0.1")
-	f.Fuzz(func(_ *testing.T, s string) { _, _ = ParseArgs(s) })
-}

@@ -3,17 +3,16 @@
 package cniproto
 
 import (
-	"bytes"
 	"encoding/json"
 )
 
 // Config is the part of a network configuration that every plugin shares. A
-// plugin's own keys are in Raw.
+// plugin's own keys are in Raw. null counts as absent everywhere.
 type Config struct {
-	CNIVersion    string
-	Name          string
+	CNIVersion    string // a supported one
+	Name          string // valid
 	Type          string
-	IPAMType      string
+	IPAMType      string // "" when IPAM is nil
 	IPAM          json.RawMessage // nil when absent
 	DNS           DNS
 	RuntimeConfig RuntimeConfig
@@ -29,7 +28,7 @@ type Config struct {
 }
 
 // RuntimeConfig holds what a runtime fills in for the capabilities that the
-// configuration lists (CONVENTIONS.md).
+// configuration lists (CONVENTIONS.md). What is left raw is nil when absent.
 type RuntimeConfig struct {
 	IPs          []string        `json:"ips"`
 	Mac          string          `json:"mac"`
@@ -76,15 +75,13 @@ func ParseConfig(raw []byte) (*Config, error) {
 		Valid      json.RawMessage `json:"cni.dev/valid-attachments"`
 		Misspelt   json.RawMessage `json:"cni.dev/attachments"` // as libcni 1.2 sends it besides
 	}
-	if err := unmarshal(raw, &in, what); err != nil {
-		return nil, err
-	}
-	if first := bytes.TrimLeft(raw, " \t\r\n"); first[0] != '{' {
-		return nil, Errorf(CodeInvalidConfig, what, "it is not an object")
-	}
+	parseErr := unmarshal(raw, &in, what)
 	version, err := NormalizeVersion(in.CNIVersion)
-	if err != nil {
+	if err != nil { // comes first: another version may give a key another type
 		return nil, err
+	}
+	if parseErr != nil {
+		return nil, parseErr
 	}
 	if err := ValidateNetworkName(in.Name); err != nil {
 		return nil, err
@@ -94,6 +91,9 @@ func ParseConfig(raw []byte) (*Config, error) {
 		IPAM: given(in.IPAM), PrevResult: given(in.PrevResult), Raw: raw,
 	}
 	c.Args.CNI = in.Args.CNI
+	for _, m := range []*json.RawMessage{&c.RuntimeConfig.IPRanges, &c.RuntimeConfig.PortMappings, &c.RuntimeConfig.Bandwidth, &c.RuntimeConfig.Aliases} {
+		*m = given(*m)
+	}
 	if err := c.parseIPAMType(what); err != nil {
 		return nil, err
 	}
@@ -105,8 +105,10 @@ func ParseConfig(raw []byte) (*Config, error) {
 		return c, nil
 	}
 	c.HasValidAttachments = true
-	c.ValidAttachments, err = parseAttachments(attachments)
-	return c, err
+	if c.ValidAttachments, err = parseAttachments(attachments); err != nil {
+		return nil, err // no list, rather than one that would delete too much
+	}
+	return c, nil
 }
 
 // given is nil for an absent value and for null.
@@ -125,7 +127,7 @@ func (c *Config) parseIPAMType(what string) error {
 		Type string `json:"type"`
 	}
 	if err := json.Unmarshal(c.IPAM, &ipam); err != nil {
-		return Errorf(CodeInvalidConfig, what, "ipam: %w", err)
+		return Wrap(CodeInvalidConfig, what, wrongType("ipam", err))
 	}
 	if c.IPAMType = ipam.Type; c.IPAMType == "" { // {} says the same as no key
 		c.IPAM = nil
@@ -139,7 +141,7 @@ func parseAttachments(raw json.RawMessage) ([]Attachment, error) {
 	const what = "parse cni.dev/valid-attachments"
 	all := []Attachment{}
 	if err := json.Unmarshal(raw, &all); err != nil {
-		return nil, Errorf(CodeInvalidConfig, what, "%w", err)
+		return nil, Wrap(CodeInvalidConfig, what, wrongType("", err))
 	}
 	for i, a := range all {
 		err := ValidateContainerID(a.ContainerID)

@@ -4,7 +4,10 @@ package cniproto
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 )
 
 // DefaultPlugin is the type that Select looks for.
@@ -37,7 +40,7 @@ func Select(raw []byte, plugin string) ([]byte, error) {
 			Type string `json:"type"`
 		}
 		if err := json.Unmarshal(p, &head); err != nil {
-			return nil, Errorf(CodeInvalidConfig, what, "plugins[%d]: %w", i, err)
+			return nil, Wrap(CodeInvalidConfig, what, wrongType(fmt.Sprintf("plugins[%d]", i), err))
 		}
 		if head.Type == plugin {
 			return inject(p, map[string]any{"name": in.Name, "cniVersion": latest(in.CNIVersion, in.CNIVersions)})
@@ -47,18 +50,24 @@ func Select(raw []byte, plugin string) ([]byte, error) {
 	return nil, Errorf(CodeInvalidConfig, what, "the list %q has no plugin of type %q, but %q: name one with --plugin", in.Name, plugin, types)
 }
 
+// latest chooses the version of a list, as the runtime would. Where none is
+// supported, it returns one for ParseConfig to refuse.
 func latest(version string, versions []string) string {
+	all := SupportedVersions()
 	best := version
+	if best == "" && len(versions) > 0 {
+		best = versions[0]
+	}
 	for _, v := range versions {
-		all := SupportedVersions()
-		if slices.Contains(all, v) && (!slices.Contains(all, best) || AtLeast(v, best)) {
+		if slices.Contains(all, v) && !AtLeast(best, v) { // what is not supported is below all
 			best = v
 		}
 	}
 	return best
 }
 
-// InjectPrevResult returns the configuration with a result as prevResult.
+// InjectPrevResult returns the configuration with a result, which is JSON, as
+// prevResult.
 func InjectPrevResult(conf, result []byte) ([]byte, error) {
 	return inject(conf, map[string]any{"prevResult": json.RawMessage(result)})
 }
@@ -77,7 +86,8 @@ func InjectVersion(conf []byte, version string) ([]byte, error) {
 	return inject(conf, map[string]any{"cniVersion": version})
 }
 
-// inject sets keys of an object and keeps all others as they are.
+// inject sets keys of an object and keeps all others as they are. Keys that
+// differ in case alone go: to encoding/json they are the same.
 func inject(conf []byte, keys map[string]any) ([]byte, error) {
 	object := map[string]json.RawMessage{}
 	if err := unmarshal(conf, &object, "parse network configuration"); err != nil {
@@ -86,8 +96,9 @@ func inject(conf []byte, keys map[string]any) ([]byte, error) {
 	for k, v := range keys {
 		raw, err := json.Marshal(v)
 		if err != nil {
-			return nil, Wrap(CodeInternal, "encode "+k, err)
+			return nil, Wrap(CodeDecode, "encode "+k, err)
 		}
+		maps.DeleteFunc(object, func(old string, _ json.RawMessage) bool { return strings.EqualFold(old, k) })
 		object[k] = raw
 	}
 	out, err := json.Marshal(object)
