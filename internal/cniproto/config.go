@@ -12,7 +12,7 @@ type Config struct {
 	CNIVersion    string // a supported one
 	Name          string // valid
 	Type          string
-	IPAMType      string // "" when IPAM is nil
+	IPAMType      string          // "" when IPAM is nil
 	IPAM          json.RawMessage // nil when absent
 	DNS           DNS
 	RuntimeConfig RuntimeConfig
