@@ -197,6 +197,9 @@ func TestDecodeResultRefuses(t *testing.T) {
 	for text, code := range map[string]Code{
 		`{`: CodeDecode, `{"cniVersion":"7"}`: CodeIncompatibleVersion, `{"ips":[{}]}`: CodeInvalidConfig,
 		`{"interfaces":[{"name":"eth0"}],"ips":[{"address":"10.0.0.1/24","interface":1}]}`: CodeInvalidConfig, `{"ips":[{"address":"x"}]}`: CodeInvalidConfig,
+		`{"ips":[{"address":"10.0.0.1/24","interface":1}]}`: CodeInvalidConfig, `{"ips":[{"address":"10.0.0.1/24","interface":-1}]}`: CodeInvalidConfig,
+		`{"ips":[{"address":"::ffff:10.0.0.1/95"}]}`: CodeInvalidConfig, `{"ips":[{"address":"fe80::1/64","gateway":"fe80::2%eth0"}]}`: CodeInvalidConfig,
+		`{"routes":[{"dst":"::ffff:10.0.0.0/8"}]}`: CodeInvalidConfig, `{"routes":[{"dst":"fe80::/64","gw":"fe80::2%eth0"}]}`: CodeInvalidConfig,
 		`{"routes":[{"gw":"10.0.0.1"}]}`: CodeInvalidConfig, `{"interfaces":5}`: CodeInvalidConfig,
 		`{"ips":null,"routes":null,"interfaces":null,"dns":null}`: 0,
 	} {

@@ -13,8 +13,8 @@ import (
 // become IPv4, as in the reference library.
 //
 // Every address has its prefix and every route its dst. IPConfig.Interface is
-// within Interfaces; where Interfaces is empty, as in the result of an IPAM
-// plugin, it is dropped.
+// within Interfaces; but 0 without any Interfaces, as IPAM plugins say where they
+// should say nothing, is dropped.
 //
 // An error has CodeDecode (not a JSON object), CodeInvalidConfig or
 // CodeIncompatibleVersion.
@@ -63,7 +63,7 @@ func (r *Result) normalize() (err error) {
 		}
 		switch {
 		case ip.Interface == nil:
-		case len(r.Interfaces) == 0:
+		case *ip.Interface == 0 && len(r.Interfaces) == 0:
 			ip.Interface = nil
 		case *ip.Interface < 0 || *ip.Interface >= len(r.Interfaces):
 			return fmt.Errorf("ips[%d].interface is %d, and there are %d interfaces", i, *ip.Interface, len(r.Interfaces))
