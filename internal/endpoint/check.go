@@ -94,10 +94,11 @@ func (p *Plugin) compare(r *request, l *layout) error {
 	if err != nil {
 		return fmt.Errorf("host interface %q: %w", l.hostIf, err)
 	}
-	if err := compareHost(conn, host, l); err != nil {
+	// First what others rest on: routes go with the gateway interface.
+	if err := sharedObjects(conn, l); err != nil {
 		return err
 	}
-	if err := sharedObjects(conn, l); err != nil {
+	if err := compareHost(conn, host, l); err != nil {
 		return err
 	}
 	return r.ns.Do(func() error { return compareContainer(r, l, host) })
