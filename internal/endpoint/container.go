@@ -61,13 +61,20 @@ func addContainerAddrs(b *nlmsg.Batch, l *layout, index int) {
 }
 
 // addContainerRoutes: another attachment of the container may have the same
-// next hop or destination. Routes of ours stand beside its own; of those that
-// IPAM advises the first one wins, as with the upstream plugins.
+// next hop or destination. Routes of ours stand beside its own. Of those that
+// IPAM advises the first one counts, as with the upstream plugins; an IPv4 one
+// waits behind it for the day when that attachment goes. An IPv6 one cannot: the
+// kernel would make one route of both, and send by either (rt6_qualify_for_ecmp
+// of net/ipv6/route.c).
 func addContainerRoutes(b *nlmsg.Batch, l *layout, index int) {
 	for _, r := range l.linkRoutes(index) {
 		rtnl.AppendRoute(b, r, l.key.IfName)
 	}
 	for _, r := range l.farRoutes(index) {
+		if r.Dst.Addr().Is4() {
+			rtnl.AppendRoute(b, r, l.key.IfName)
+			continue
+		}
 		rtnl.AddRoute(b, r, l.key.IfName)
 		b.Tolerate(unix.EEXIST)
 	}
