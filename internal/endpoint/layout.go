@@ -103,17 +103,24 @@ func (l *layout) plan(ips []cniproto.IPConfig, routes []cniproto.Route) error {
 		l.ips = append(l.ips, ip)
 	}
 	for _, r := range routes {
-		if !r.GW.IsValid() {
-			r.GW = first[r.Dst.Addr().Is4()]
-		}
-		if !r.GW.IsValid() {
+		gw, ok := first[r.Dst.Addr().Is4()]
+		if !ok && !r.GW.IsValid() {
 			return cniproto.Errorf(cniproto.CodeInvalidConfig, "plan routes", "route %s: the container has no address of that family", r.Dst)
 		}
-		l.addGateway(r.GW)
+		if !r.GW.IsValid() && !onLink(r) {
+			r.GW = gw
+		}
+		if r.GW.IsValid() {
+			l.addGateway(r.GW)
+		}
 		l.routes = append(l.routes, r)
 	}
 	return nil
 }
+
+// onLink says that a route is of the narrow scopes, link and host, which the
+// kernel takes without a next hop only (fib_create_info in net/ipv4).
+func onLink(r cniproto.Route) bool { return r.Scope != nil && *r.Scope >= unix.RT_SCOPE_LINK }
 
 func (l *layout) addGateway(a netip.Addr) {
 	if !slices.Contains(l.gateways, a) {
