@@ -92,7 +92,12 @@ func muteIPv6(ifname string, wanted bool) error {
 	if !wanted {
 		return sysctl.Set(sysctl.IPv6, ifname, "disable_ipv6", "1")
 	}
-	// Only where the namespace's default is off: the write takes the rtnl lock.
+	return enableIPv6(ifname)
+}
+
+// enableIPv6 writes only where the namespace's default is off: the write takes
+// the rtnl lock.
+func enableIPv6(ifname string) error {
 	if v, err := sysctl.Get(sysctl.IPv6, ifname, "disable_ipv6"); err != nil || v == "0" {
 		return err
 	}
@@ -105,6 +110,11 @@ func muteIPv6(ifname string, wanted bool) error {
 func wireHost(c *nlmsg.Conn, l *layout, index, gatewayIndex int) (fresh bool, err error) {
 	if err := muteIPv6(l.hostIf, l.has(false)); err != nil {
 		return false, err
+	}
+	if l.has(false) {
+		if err := enableIPv6(l.gatewayIf); err != nil {
+			return false, err
+		}
 	}
 	var b nlmsg.Batch
 	addGateways(&b, l, gatewayIndex)
