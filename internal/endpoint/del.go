@@ -24,16 +24,7 @@ func (p *Plugin) Del(ctx context.Context, call Call) error {
 	if err := refuseHost(call.Env.Netns); err != nil {
 		return err
 	}
-	args, err := cniproto.ParseArgs(call.Env.Args)
-	if err != nil {
-		return err
-	}
-	var manager ipam.Manager
-	if call.Config.IPAM != nil {
-		if manager, err = p.addressManager(call, args); err != nil {
-			return err
-		}
-	}
+	from := p.lessorOf(call)
 	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return cniproto.Wrap(cniproto.CodeNetlink, "open rtnetlink", err)
@@ -42,7 +33,7 @@ func (p *Plugin) Del(ctx context.Context, call Call) error {
 
 	store, err := state.Open(p.StateDir, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		return p.disconnect(ctx, nil, conn, call.key(), manager, call.Config.IPAMType)
+		return p.disconnect(ctx, nil, conn, call.key(), from)
 	}
 	if err != nil {
 		return cniproto.Wrap(cniproto.CodeIO, "open state", err)
@@ -53,7 +44,32 @@ func (p *Plugin) Del(ctx context.Context, call Call) error {
 		return err
 	}
 	defer lock.Unlock()
-	return p.disconnect(ctx, store, conn, call.key(), manager, call.Config.IPAMType)
+	return p.disconnect(ctx, store, conn, call.key(), from)
+}
+
+// lessor is who gave the addresses of an attachment, by the configuration of
+// its DEL.
+type lessor struct {
+	manager ipam.Manager // nil without IPAM, or if its configuration is invalid
+	typ     string
+	invalid error
+}
+
+// lessorOf does not let a DEL fail for what it can do without: CNI_ARGS ask for
+// addresses, and a record tells where they are held.
+func (p *Plugin) lessorOf(call Call) lessor {
+	args, err := cniproto.ParseArgs(call.Env.Args)
+	if err != nil {
+		p.Log.Warn("DEL goes on without CNI_ARGS", "err", err)
+	}
+	if call.Config.IPAM == nil {
+		return lessor{}
+	}
+	manager, err := p.addressManager(call, args)
+	if err != nil {
+		return lessor{invalid: err}
+	}
+	return lessor{manager: manager, typ: call.Config.IPAMType}
 }
 
 // refuseHost keeps a DEL that names the host's namespace from going on: whoever
@@ -80,9 +96,8 @@ func hostRefused(path string) error {
 
 // disconnect undoes an attachment whose lock is held: first what can carry
 // traffic, then the address, last the record, by which a repeated DEL finds
-// what a killed one left. store is nil if there is no state at all, manager if
-// the configuration has no IPAM; managed is the manager's type.
-func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg.Conn, key state.Key, manager ipam.Manager, managed string) error {
+// what a killed one left. store is nil if there is no state at all.
+func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg.Conn, key state.Key, from lessor) error {
 	var record *state.Record
 	var errs []error
 	if store != nil {
@@ -98,7 +113,7 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 		// Its address must not be given to another while it is there.
 		return cniproto.Wrap(cniproto.CodeNetlink, "delete interface of "+key.String(), errors.Join(append(errs, err)...))
 	}
-	errs = append(errs, p.release(ctx, record, key, manager, managed))
+	errs = append(errs, p.release(ctx, record, key, from))
 	if err := errors.Join(errs...); err != nil {
 		return cniproto.Wrap(cniproto.CodeIPAM, "release addresses of "+key.String(), err)
 	}
@@ -114,19 +129,19 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 // release gives back what the attachment holds by its record, even if the
 // configuration names another IPAM or directory by now; without a record, what
 // the configuration's IPAM finds.
-func (p *Plugin) release(ctx context.Context, record *state.Record, key state.Key, manager ipam.Manager, managed string) error {
+func (p *Plugin) release(ctx context.Context, record *state.Record, key state.Key, from lessor) error {
 	var known *ipam.Claim
 	if record != nil && record.ClaimDir != "" {
 		known = &ipam.Claim{Dir: record.ClaimDir, Addrs: record.Claimed}
 	}
-	if known != nil && (manager == nil || managed != record.IPAM) {
-		if err := ipam.Release(ctx, *known, key, p.LockTimeout); err != nil {
+	if known != nil && from.typ != record.IPAM {
+		if err := ipam.Release(ctx, *known, key, p.LockTimeout); err != nil || from.manager == nil {
 			return err
 		}
 		known = nil
 	}
-	if manager == nil {
-		return nil
+	if from.manager == nil {
+		return from.invalid // where else its addresses may be, nobody can say
 	}
-	return manager.Del(ctx, known)
+	return from.manager.Del(ctx, known)
 }

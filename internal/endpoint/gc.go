@@ -73,7 +73,7 @@ func (p *Plugin) collect(ctx context.Context, store *state.Store, conn *nlmsg.Co
 		}
 		defer lock.Unlock()
 	}
-	return p.disconnect(ctx, store, conn, k, nil, "")
+	return p.disconnect(ctx, store, conn, k, lessor{})
 }
 
 // staleKeys are the attachments of the network that are recorded, or that an
