@@ -48,11 +48,19 @@ func (p *Plugin) GC(ctx context.Context, call Call) error {
 	}
 
 	stale, errs := staleKeys(store, conn, call.Config)
+	if err := errors.Join(errs...); err != nil {
+		// What stands is not known, and the address of what stands is not free.
+		return cniproto.Wrap(cniproto.CodeInternal, "collect garbage of network "+call.Config.Name, err)
+	}
+	holders := slices.Clone(call.Config.ValidAttachments)
 	for _, k := range stale {
 		p.Log.Info("collect", "attachment", k.String())
-		errs = append(errs, p.collect(ctx, store, conn, k))
+		if err := p.collect(ctx, store, conn, k); err != nil {
+			errs = append(errs, err)
+			holders = append(holders, cniproto.Attachment{ContainerID: k.ContainerID, IfName: k.IfName})
+		}
 	}
-	errs = append(errs, manager.GC(ctx, call.Config.ValidAttachments))
+	errs = append(errs, manager.GC(ctx, holders))
 	if store != nil {
 		var keep []state.Key
 		for _, a := range call.Config.ValidAttachments {
