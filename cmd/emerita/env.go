@@ -23,7 +23,8 @@ type env struct {
 	getenv   func(string) string
 	environ  []string
 	stateDir string
-	terminal bool // stdin is one: nobody will write a configuration to it
+	lockWait time.Duration // longest wait for a lock
+	terminal bool          // stdin is one: nobody will write a configuration to it
 }
 
 func processEnv() env {
@@ -35,6 +36,7 @@ func processEnv() env {
 		getenv:   os.Getenv,
 		environ:  os.Environ(),
 		stateDir: state.DefaultDir,
+		lockWait: lockTimeout,
 		terminal: err == nil,
 	}
 }
@@ -55,6 +57,6 @@ func (e env) plugin() *endpoint.Plugin {
 		Log:         slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level})),
 		Stderr:      e.stderr,
 		Environ:     e.environ,
-		LockTimeout: lockTimeout,
+		LockTimeout: e.lockWait,
 	}
 }
