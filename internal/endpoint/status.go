@@ -42,6 +42,9 @@ func (p *Plugin) Status(ctx context.Context, call Call) error {
 		if err := p.shared(call, store); err != nil {
 			return err
 		}
+		if err := store.Writable(); err != nil {
+			return notAvailable(call, err)
+		}
 	}
 	if err := manager.Status(ctx); err != nil {
 		return notAvailable(call, err)

@@ -67,6 +67,15 @@ func openDir(dir string) (int, error) {
 // Close closes the directory.
 func (s *Store) Close() error { return unix.Close(s.fd) }
 
+// Writable says why no record could be written, such as a file system that is
+// mounted read-only.
+func (s *Store) Writable() error {
+	if err := unix.Faccessat(s.fd, ".", unix.W_OK|unix.X_OK, 0); err != nil {
+		return fmt.Errorf("write state directory %q: %w: mount it writable", s.dir, err)
+	}
+	return nil
+}
+
 func fileName(k Key) string { return k.Network + "@" + k.Hash() + suffix }
 
 // Load reads the record of a key. No record, and one that a power cut left torn
