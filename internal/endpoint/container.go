@@ -3,8 +3,10 @@
 package endpoint
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -46,7 +48,10 @@ func wireContainer(ns *netns.NS, l *layout) error {
 		for _, g := range l.gateways {
 			rtnl.AddNeigh(&b, index, g, l.hostMAC, ifname)
 		}
-		return c.Do(&b)
+		if err := c.Do(&b); err != nil || b.Met() == 0 {
+			return err
+		}
+		return addSecondBest(c, l, index)
 	})
 }
 
@@ -61,23 +66,48 @@ func addContainerAddrs(b *nlmsg.Batch, l *layout, index int) {
 }
 
 // addContainerRoutes: another attachment of the container may have the same
-// next hop or destination. Routes of ours stand beside its own. Of those that
-// IPAM advises the first one counts, as with the upstream plugins; an IPv4 one
-// waits behind it for the day when that attachment goes. An IPv6 one cannot: the
-// kernel would make one route of both, and send by either (rt6_qualify_for_ecmp
-// of net/ipv6/route.c).
+// next hop or destination. Then the first one counts, as with the upstream
+// plugins, and the other waits behind it for the day when that one goes.
 func addContainerRoutes(b *nlmsg.Batch, l *layout, index int) {
-	for _, r := range l.linkRoutes(index) {
-		rtnl.AppendRoute(b, r, l.key.IfName)
-	}
-	for _, r := range l.farRoutes(index) {
-		if r.Dst.Addr().Is4() {
+	for _, r := range append(l.linkRoutes(index), l.farRoutes(index)...) {
+		if !mayMerge(r) {
 			rtnl.AppendRoute(b, r, l.key.IfName)
 			continue
 		}
 		rtnl.AddRoute(b, r, l.key.IfName)
 		b.Tolerate(unix.EEXIST)
 	}
+}
+
+// mayMerge says whether the kernel would make one route of this and another of
+// its key, and send by either of them (rt6_qualify_for_ecmp of
+// include/net/ip6_route.h).
+func mayMerge(r rtnl.Route) bool { return r.Gateway.Is6() }
+
+// defaultMetric6 is what the kernel gives an IPv6 route (IP6_RT_PRIO_USER of
+// include/uapi/linux/ipv6_route.h).
+const defaultMetric6 = 1024
+
+// addSecondBest adds those routes whose place another attachment has taken, at
+// a metric of this interface's.
+func addSecondBest(c *nlmsg.Conn, l *layout, index int) error {
+	have, err := rtnl.Routes(c, index)
+	if err != nil {
+		return err
+	}
+	var b nlmsg.Batch
+	for _, r := range append(l.linkRoutes(index), l.farRoutes(index)...) {
+		r.Table, r.Priority = cmp.Or(r.Table, unix.RT_TABLE_MAIN), cmp.Or(r.Priority, defaultMetric6)
+		if !mayMerge(r) || slices.ContainsFunc(have, func(h rtnl.Route) bool {
+			return h.Dst == r.Dst && h.Gateway == r.Gateway && h.Table == r.Table && h.Priority == r.Priority
+		}) {
+			continue
+		}
+		r.Priority += index
+		rtnl.AddRoute(&b, r, l.key.IfName)
+		b.Tolerate(unix.EEXIST)
+	}
+	return c.Do(&b)
 }
 
 // linkLocal is the interface's IPv6 link-local address (modified EUI-64, RFC
