@@ -11,7 +11,10 @@ import (
 	"github.com/emerita-cni/emerita/internal/testutil"
 )
 
-const chainHead = `{"type":"emerita","ipMasq":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.88.0.0/16"}]],"routes":[{"dst":"0.0.0.0/0"}]}}`
+const (
+	chainHead  = `{"type":"emerita","ipMasq":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.88.0.0/16"}]],"routes":[{"dst":"0.0.0.0/0"}]}}`
+	chainHead6 = `{"type":"emerita","ipMasq":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.88.0.0/16"}],[{"subnet":"fd00:88::/64"}]],"routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}]}}`
+)
 
 // link is a plugin behind emerita, and how to see that it works.
 type link struct {
@@ -22,14 +25,19 @@ type link struct {
 	see          func(*testing.T, *types100.Result)
 }
 
-const webSpace = "/run/netns/web"
+// Namespaces as the calling thread sees them.
+const (
+	hostSpace = "/proc/thread-self/ns/net"
+	webSpace  = "/run/netns/web"
+)
 
 func links() []link {
 	ports := map[string]any{"portMappings": []any{map[string]any{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}}}
 	portsWork := func(t *testing.T, r *types100.Result) {
 		serveCaller(t, webSpace, ":80")
 		mustCall(t, "/run/netns/outside", "192.0.2.1:8080", "192.0.2.2")
-		if _, err := call(t, "/proc/thread-self/ns/net", nil, "192.0.2.1:8080"); err != nil {
+		mustCall(t, "/run/netns/outside", "[2001:db8::1]:8080", "2001:db8::2")
+		if _, err := call(t, hostSpace, nil, "192.0.2.1:8080"); err != nil {
 			t.Errorf("from the host: %v", err)
 		}
 		if _, err := call(t, webSpace, r.IPs[0].Address.IP, "192.0.2.1:8080"); err != nil {
@@ -66,6 +74,7 @@ func links() []link {
 			"firewall", "firewall", `{"type":"firewall","backend":"iptables"}`, nil,
 			func(t *testing.T, r *types100.Result) {
 				mustContain(t, testutil.Run(t, "iptables", "-S"), r.IPs[0].Address.IP.String()+"/32 -m conntrack")
+				mustContain(t, testutil.Run(t, "ip6tables", "-S"), r.IPs[1].Address.IP.String()+"/128 -m conntrack")
 			},
 		},
 		{
@@ -73,6 +82,7 @@ func links() []link {
 			func(t *testing.T, r *types100.Result) {
 				mustContain(t, testutil.Run(t, "ip", "-n", "web", "rule"), "from "+r.IPs[0].Address.IP.String()+" lookup 100")
 				mustContain(t, testutil.Run(t, "ip", "-n", "web", "route", "show", "table", "100"), "default via 10.88.0.1")
+				mustContain(t, testutil.Run(t, "ip", "-n", "web", "-6", "rule"), "from "+r.IPs[1].Address.IP.String())
 			},
 		},
 	}
@@ -102,7 +112,7 @@ func TestChain(t *testing.T) {
 
 func testChain(t *testing.T, path []string, links ...link) {
 	testutil.EnterHost(t)
-	plugins, capabilities := []string{chainHead}, map[string]any{}
+	plugins, capabilities := []string{chainHead6}, map[string]any{}
 	for _, l := range links {
 		plugins = append(plugins, l.config)
 		for k, v := range l.capabilities {
@@ -125,6 +135,7 @@ func testChain(t *testing.T, path []string, links ...link) {
 	}
 	// By its address: sbr leaves nothing to those who have not chosen one.
 	mustReach(t, "web", result.IPs[0].Address.IP, "192.0.2.2", "10.88.0.1")
+	mustReach(t, "web", result.IPs[1].Address.IP, "2001:db8::2", "fd00:88::1")
 	c.mustCheck()
 	c.mustDel()
 	used := testutil.Snapshot(t)

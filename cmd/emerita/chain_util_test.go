@@ -174,7 +174,12 @@ func call(t *testing.T, netns string, from net.IP, addr string) (string, error) 
 
 func mustCall(t *testing.T, netns, addr, as string) {
 	t.Helper()
-	got, err := call(t, netns, nil, addr)
+	mustCallFrom(t, netns, nil, addr, as)
+}
+
+func mustCallFrom(t *testing.T, netns string, from net.IP, addr, as string) {
+	t.Helper()
+	got, err := call(t, netns, from, addr)
 	if err != nil {
 		t.Fatalf("call %s from %s: %v", addr, netns, err)
 	}
