@@ -113,3 +113,31 @@ func TestChainMACBehindEmerita(t *testing.T) {
 	mustContain(t, err.Error(), `"eth0" has address `+askedMAC, "let emerita set the address")
 	c.mustDel()
 }
+
+// TestChainSecondAttachment answers by the interface that was asked, which a
+// host with strict reverse path filters demands: sbr is for that.
+func TestChainSecondAttachment(t *testing.T) {
+	testutil.Root(t)
+	path := toolPath(t, "sbr")
+	testutil.EnterHost(t)
+	for _, conf := range []string{"all", "default"} {
+		testutil.Run(t, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/"+conf+"/rp_filter")
+	}
+	first := newChain(t, path, nil, chainHead)
+	first.mustAdd()
+	second := newChainOf(first, "net1", chainHead, `{"type":"sbr"}`)
+	addr := second.mustAdd().IPs[0].Address.IP
+	neighbour := newChainOf(first, "eth0", chainHead)
+	neighbour.rt.ContainerID, neighbour.rt.NetNS = "db", testutil.Netns(t, "db")
+	neighbour.mustAdd()
+	mustReach(t, "db", nil, addr.String())
+	mustReach(t, "web", addr, "192.0.2.2", "10.88.0.1")
+	mustReach(t, "web", nil, "192.0.2.2")
+	second.mustCheck()
+	first.mustCheck()
+
+	first.mustDel()
+	mustReach(t, "web", addr, "192.0.2.2")
+	mustReach(t, "db", nil, addr.String())
+	second.mustDel()
+}

@@ -47,24 +47,38 @@ type chain struct {
 	rt   *libcni.RuntimeConf
 }
 
-// newChain makes a container "web" for the plugins, each a JSON object.
-func newChain(t *testing.T, path []string, capabilities map[string]any, plugins ...string) *chain {
+// pluginList is a network "chain" of plugins, each a JSON object.
+func pluginList(t *testing.T, plugins ...string) *libcni.NetworkConfigList {
 	t.Helper()
 	raw := `{"cniVersion":"1.1.0","name":"chain","plugins":[` + strings.Join(plugins, ",") + `]}`
 	list, err := libcni.NetworkConfFromBytes([]byte(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return list
+}
+
+// newChain makes a container "web" for the plugins.
+func newChain(t *testing.T, path []string, capabilities map[string]any, plugins ...string) *chain {
+	t.Helper()
 	return &chain{
-		t: t,
+		t:    t,
+		list: pluginList(t, plugins...),
 		cni: libcni.NewCNIConfigWithCacheDir(path, "/run/cni-cache", &invoke.DefaultExec{
 			RawExec: &invoke.RawExec{Stderr: t.Output()},
 		}),
-		list: list,
 		rt: &libcni.RuntimeConf{
 			ContainerID: "web", IfName: "eth0", NetNS: testutil.Netns(t, "web"), CapabilityArgs: capabilities,
 		},
 	}
+}
+
+// newChainOf is another attachment of the same container.
+func newChainOf(c *chain, ifname string, plugins ...string) *chain {
+	c.t.Helper()
+	rt := *c.rt
+	rt.IfName = ifname
+	return &chain{t: c.t, cni: c.cni, list: pluginList(c.t, plugins...), rt: &rt}
 }
 
 func (c *chain) mustAdd() *types100.Result {

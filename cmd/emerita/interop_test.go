@@ -31,11 +31,7 @@ func TestInteropBridge(t *testing.T) {
 		// The same with the reservations left to upstream's binary.
 		"exec": `{"type":"emerita","ipMasq":true,` + ipam[:len(`"ipam":{`)] + `"exec":true,` + ipam[len(`"ipam":{`):] + `}`,
 	} {
-		list, err := libcni.NetworkConfFromBytes([]byte(`{"cniVersion":"1.1.0","name":"chain","plugins":[` + plugin + `]}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		lists[name] = list
+		lists[name] = pluginList(t, plugin)
 	}
 	attach := func(kind, id string) *chain {
 		return &chain{t, c.cni, lists[kind], &libcni.RuntimeConf{
