@@ -79,6 +79,37 @@ func TestChainAhead(t *testing.T) {
 	mustSame(t, "DEL leaves something", before, wiring(testutil.Snapshot(t)))
 }
 
+// TestChainPTPAhead has upstream's ptp, on another interface, ahead of emerita:
+// each removes its own. CHECK is left out: ptp's looks for all addresses of the
+// result on its interface, whosever they are.
+func TestChainPTPAhead(t *testing.T) {
+	testutil.Root(t)
+	path := toolPath(t, "ptp", "host-local")
+	testutil.EnterHost(t)
+	dir := t.TempDir()
+	script := "#!/bin/sh\nCNI_IFNAME=net9 exec ptp\n"
+	if err := os.WriteFile(filepath.Join(dir, "ahead"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", os.Getenv("PATH")+":"+strings.Join(path, ":"))
+	c := newChain(t, append(path, dir), nil,
+		`{"type":"ahead","ipam":{"type":"host-local","dataDir":"/var/lib/cni/ptp","subnet":"10.9.0.0/24"}}`, chainHead)
+	result := c.mustAdd()
+	var got []string
+	for _, ip := range result.IPs {
+		got = append(got, ip.Address.String()+" on "+result.Interfaces[*ip.Interface].Name)
+	}
+	if diff := cmp.Diff([]string{"10.9.0.2/24 on net9", "10.88.0.2/16 on eth0"}, got); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
+	}
+	for _, addr := range []string{"10.9.0.2", "10.88.0.2"} {
+		testutil.Run(t, "ping", "-c", "1", "-W", "2", addr)
+	}
+	mustReach(t, "web", nil, "192.0.2.2", "10.9.0.1")
+	c.mustDel()
+	mustLack(t, testutil.Run(t, "ip", "-n", "web", "-br", "link"), "eth0", "net9")
+}
+
 const (
 	tuningMAC = `{"type":"tuning","capabilities":{"mac":true}}`
 	askedMAC  = "02:11:22:33:44:55"
