@@ -61,34 +61,39 @@ type hostLink struct {
 	index int
 }
 
-// findHostLink looks for the host end of an attachment: by its derived name,
-// and by the recorded index in case somebody renamed it. An interface is the
-// attachment's only if it has the derived address too.
+// findHostLink looks for the host end of an attachment: by its derived name, with
+// the derived address as proof that it is not somebody else's.
 func findHostLink(conn *nlmsg.Conn, k state.Key, record *state.Record) (link hostLink, found bool, err error) {
-	names := []string{k.HostIfName()}
-	if record != nil && record.HostIfIndex != 0 {
-		if name, err := rtnl.Name(conn, record.HostIfIndex); err == nil && name != names[0] {
-			names = append(names, name)
-		}
-	}
-	for _, name := range names {
-		mac, err := rtnl.HardwareAddr(conn, name)
-		if errors.Is(err, rtnl.ErrNoLink) || err == nil && !slices.Equal(mac, k.HostMAC()) {
-			continue
-		}
-		if err != nil {
-			return hostLink{}, false, cniproto.Wrap(cniproto.CodeNetlink, "look for "+name, err)
-		}
+	name := k.HostIfName()
+	mac, err := rtnl.HardwareAddr(conn, name)
+	if err == nil && slices.Equal(mac, k.HostMAC()) {
 		index, err := rtnl.Index(conn, name)
-		if errors.Is(err, rtnl.ErrNoLink) {
-			continue
+		if err == nil {
+			return hostLink{name: name, index: index}, true, nil
 		}
-		if err != nil {
-			return hostLink{}, false, cniproto.Wrap(cniproto.CodeNetlink, "look for "+name, err)
-		}
-		return hostLink{name: name, index: index}, true, nil
 	}
-	return hostLink{}, false, nil
+	if err != nil && !errors.Is(err, rtnl.ErrNoLink) {
+		return hostLink{}, false, cniproto.Wrap(cniproto.CodeNetlink, "look for "+name, err)
+	}
+	return findChangedLink(conn, k, record)
+}
+
+// findChangedLink looks for a host end whose name or address somebody changed, as
+// udev and network managers do: it has the recorded index, and the derived
+// address or the alias that ADD gave it.
+func findChangedLink(conn *nlmsg.Conn, k state.Key, record *state.Record) (link hostLink, found bool, err error) {
+	if record == nil || record.HostIfIndex == 0 {
+		return hostLink{}, false, nil
+	}
+	l, err := rtnl.LinkAt(conn, record.HostIfIndex)
+	if errors.Is(err, rtnl.ErrNoLink) {
+		return hostLink{}, false, nil
+	}
+	if err != nil {
+		return hostLink{}, false, cniproto.Wrap(cniproto.CodeNetlink, "look for "+k.HostIfName(), err)
+	}
+	ours := slices.Equal(l.MAC, k.HostMAC()) || l.Alias == alias(k)
+	return hostLink{name: l.Name, index: l.Index}, ours, nil
 }
 
 // aliveness answers IPAM's question about the holder of an address: does the

@@ -4,7 +4,9 @@ package endpoint
 
 import (
 	"errors"
+	"fmt"
 	"net"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -66,7 +68,24 @@ func createPair(conn *nlmsg.Conn, ns *netns.NS, l *layout) (int, error) {
 		return 0, cniproto.Wrap(cniproto.CodeNetlink, "create interface pair", err)
 	}
 	index, err := rtnl.Index(conn, l.hostIf)
+	if errors.Is(err, rtnl.ErrNoLink) {
+		index, err = indexByMAC(conn, l.hostMAC)
+	}
 	return index, cniproto.Wrap(cniproto.CodeNetlink, "create interface pair", err)
+}
+
+// indexByMAC finds a host end that was renamed as soon as it stood. What comes
+// next fails for the lack of the name, but then there is an index to undo it by.
+func indexByMAC(conn *nlmsg.Conn, mac net.HardwareAddr) (int, error) {
+	links, err := rtnl.Links(conn)
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(links, func(l rtnl.LinkInfo) bool { return slices.Equal(l.MAC, mac) })
+	if i < 0 {
+		return 0, fmt.Errorf("find link of address %s: %w", mac, rtnl.ErrNoLink)
+	}
+	return links[i].Index, nil
 }
 
 // explainHost says what a refused route most likely means.

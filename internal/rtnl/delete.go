@@ -31,8 +31,7 @@ func DeleteAndWait(c *nlmsg.Conn, index int, name string) error {
 	defer child.Release()
 	start := time.Now()
 	for {
-		now, err := Index(c, name)
-		if errors.Is(err, ErrNoLink) || err == nil && now != index {
+		if _, err := Name(c, index); errors.Is(err, ErrNoLink) {
 			return nil
 		}
 		if child.Exited() { // and has not deleted it: ask again for the reason
