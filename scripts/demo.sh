@@ -60,7 +60,7 @@ forwarding >"$tmp/forwarding"
 scripts/snapshot.sh >"$tmp/before"
 
 remove_unless_had_link() {
-	[[ $had_links == *" $1 "* || ! -e /sys/class/net/$1 ]] || ip link delete "$1"
+	[[ $had_links == *" $1 "* || -z $(ip -o link show dev "$1" 2>/dev/null) ]] || ip link delete "$1"
 }
 restore_forwarding() {
 	local part setting value

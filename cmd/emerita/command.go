@@ -36,8 +36,8 @@ const exitUsage = 2
 
 // runCommand serves the operator.
 func runCommand(e env, args []string) (status int) {
-	cniVersion := cniproto.Current
-	defer guard(e, &cniVersion, &status)
+	current := cniproto.Current
+	defer guard(e, &current, &status)
 	if len(args) == 0 {
 		fmt.Fprint(e.stderr, "emerita: give a command, or set CNI_COMMAND as a container runtime does\n\n"+usage())
 		return exitUsage
@@ -62,7 +62,8 @@ func runCommand(e env, args []string) (status int) {
 			fmt.Fprintf(e.stderr, "emerita %s: %v\n\n%s", c.name, err, commandUsage(c))
 			return exitUsage
 		}
-		return report(e, c.run(e, f), cniVersion)
+		err = c.run(e, f)
+		return report(e, err, f.cniVersion)
 	}
 	fmt.Fprintf(e.stderr, "emerita: unknown command %q\n\n%s", args[0], usage())
 	return exitUsage

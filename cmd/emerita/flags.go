@@ -30,10 +30,12 @@ type flags struct {
 	file                     string // configuration; "" and "-" are stdin
 	keep                     []cniproto.Attachment
 	keepNone, dead           bool
+
+	cniVersion string // of the configuration, once it is read
 }
 
 func parseFlags(c command, args []string) (*flags, error) {
-	f := new(flags)
+	f := &flags{cniVersion: cniproto.Current}
 	set := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	set.SetOutput(io.Discard) // the caller prints the error with the usage
 	both := func(p *string, short, long, value string) {

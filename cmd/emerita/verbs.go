@@ -71,11 +71,16 @@ func (e env) config(f *flags) (*cniproto.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.cniVersion = versionOf(raw)
 	raw, err = cniproto.Select(raw, f.plugin)
 	if err != nil {
 		return nil, err
 	}
-	return cniproto.ParseConfig(raw)
+	config, err := cniproto.ParseConfig(raw)
+	if err == nil {
+		f.cniVersion = config.CNIVersion
+	}
+	return config, err
 }
 
 func (e env) readInput(file string) ([]byte, error) {

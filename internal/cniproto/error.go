@@ -5,6 +5,7 @@ package cniproto
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is an error code of the CNI specification (section 5, "Error"), or one
@@ -53,7 +54,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // msg is the operation and its object.
 func Errorf(code Code, msg, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Msg: msg, Details: err.Error(), Err: err}
+	return &Error{Code: code, Msg: msg, Details: oneLine(err), Err: err}
 }
 
 // Wrap gives err a code and an operation. An Error inside err keeps its own
@@ -67,8 +68,11 @@ func Wrap(code Code, msg string, err error) error {
 	if errors.As(err, &inner) {
 		code = inner.Code
 	}
-	return &Error{Code: code, Msg: msg, Details: err.Error(), Err: err}
+	return &Error{Code: code, Msg: msg, Details: oneLine(err), Err: err}
 }
+
+// oneLine is the text of an error that may be several joined ones.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // AsError finds the Error in err, or makes one with CodeInternal.
 func AsError(err error) *Error {

@@ -27,6 +27,12 @@ func unmarshal(raw []byte, into any, what string) error {
 	return Wrap(CodeInvalidConfig, what, wrongType("", err))
 }
 
+// Unmarshal is for the keys of a configuration that Config does not have: its
+// errors are those of ParseConfig.
+func Unmarshal(raw []byte, into any) error {
+	return unmarshal(raw, into, "parse network configuration")
+}
+
 // wrongType says which key of JSON has which wrong value, where encoding/json
 // says the names of Go structures. path leads to what was decoded.
 func wrongType(path string, err error) error {

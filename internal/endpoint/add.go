@@ -146,6 +146,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	if record.BootID, err = state.BootID(); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeIO, "identify boot", err)
 	}
+	undo.add(func() error { return p.restoreForwarding(store) })
 	undo.add(func() error { return store.Remove(key) })
 	given, err := r.ipam.Add(ctx, ipam.Hooks{
 		Claiming: func(c ipam.Claim) error {

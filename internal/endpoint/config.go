@@ -3,7 +3,6 @@
 package endpoint
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,8 +32,8 @@ type options struct {
 
 func parseOptions(raw []byte) (options, error) {
 	o := options{GatewayInterface: DefaultGatewayInterface}
-	if err := json.Unmarshal(raw, &o); err != nil {
-		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "%w", err)
+	if err := cniproto.Unmarshal(raw, &o); err != nil {
+		return o, err
 	}
 	if o.MTU != 0 && (o.MTU < minMTU4 || o.MTU > maxMTU) {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",

@@ -4,6 +4,7 @@ package nft
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,7 @@ var ErrUnsupported = errors.New("the kernel has no nftables")
 func Present(networks ...Network) (bool, error) {
 	c, err := nlmsg.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return false, errors.Join(ErrUnsupported, err)
+		return false, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	defer c.Close()
 	rules := 0
@@ -28,7 +29,7 @@ func Present(networks ...Network) (bool, error) {
 	case errors.Is(err, unix.ENOENT):
 		return false, nil
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
-		return false, errors.Join(ErrUnsupported, err)
+		return false, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	case err != nil:
 		return false, err
 	case rules != ruleCount:
@@ -52,7 +53,7 @@ func Present(networks ...Network) (bool, error) {
 func standing() (bool, error) {
 	c, err := nlmsg.Open(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return false, errors.Join(ErrUnsupported, err)
+		return false, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	defer c.Close()
 	var b nlmsg.Batch

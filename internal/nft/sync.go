@@ -18,7 +18,7 @@ import (
 func Add(networks ...Network) error {
 	c, err := nftables.New()
 	if err != nil {
-		return errors.Join(ErrUnsupported, err)
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	held, err := list(c)
 	if err != nil {
@@ -32,7 +32,7 @@ func Add(networks ...Network) error {
 func Replace(networks ...Network) error {
 	c, err := nftables.New()
 	if err != nil {
-		return errors.Join(ErrUnsupported, err)
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	held, err := list(c)
 	if err != nil {
@@ -58,7 +58,7 @@ func Replace(networks ...Network) error {
 func List() ([]Network, error) {
 	c, err := nftables.New()
 	if err != nil {
-		return nil, errors.Join(ErrUnsupported, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	return list(c)
 }
@@ -87,7 +87,7 @@ func commit(c *nftables.Conn, networks []Network) error {
 	}
 	err := c.Flush()
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) {
-		err = errors.Join(ErrUnsupported, err)
+		err = fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	if err != nil {
 		return fmt.Errorf("commit table inet %s: %w", tableName, err)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -70,7 +71,11 @@ func build(c *nftables.Conn, networks []Network) error {
 	for _, n := range networks {
 		elements = append(elements, nftables.SetElement{Key: n.marker(), Comment: n.comment()})
 	}
-	return c.AddSet(&nftables.Set{Table: table, Name: networksSet, KeyType: nftables.TypeIFName}, elements)
+	// Without its byte order the type ifname prints as "", which nft does not
+	// read back, and a saved ruleset would not load.
+	return c.AddSet(&nftables.Set{
+		Table: table, Name: networksSet, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian,
+	}, elements)
 }
 
 // addRules adds the three rules of a family:

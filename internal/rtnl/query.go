@@ -5,6 +5,7 @@ package rtnl
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 
@@ -41,7 +42,7 @@ func Link(c *nlmsg.Conn, name string) (LinkInfo, error) {
 		return nil
 	})
 	if errors.Is(err, unix.ENODEV) {
-		return found, errors.Join(ErrNoLink, err)
+		return found, fmt.Errorf("get link %q: %w", name, ErrNoLink)
 	}
 	return found, err
 }
