@@ -123,11 +123,11 @@ func (l *lan) fail(verb string) {
 	}
 }
 
-// with adds a key to the configuration.
-func with(t *testing.T, config, key, value string) string {
+// dhcpWith is dhcpConfig with another key.
+func dhcpWith(t *testing.T, key, value string) string {
 	t.Helper()
 	var c map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(config), &c); err != nil {
+	if err := json.Unmarshal([]byte(dhcpConfig), &c); err != nil {
 		t.Fatal(err)
 	}
 	c[key] = json.RawMessage(value)
@@ -149,10 +149,10 @@ func TestDelegate(t *testing.T) {
 
 	configs := map[string]string{
 		"ADD":    dhcpConfig,
-		"CHECK":  with(t, dhcpConfig, "prevResult", result),
+		"CHECK":  dhcpWith(t, "prevResult", result),
 		"STATUS": dhcpConfig,
-		"GC":     with(t, dhcpConfig, "cni.dev/valid-attachments", `[{"containerID":"pc","ifname":"eth0"}]`),
-		"DEL":    with(t, dhcpConfig, "prevResult", result),
+		"GC":     dhcpWith(t, "cni.dev/valid-attachments", `[{"containerID":"pc","ifname":"eth0"}]`),
+		"DEL":    dhcpWith(t, "prevResult", result),
 	}
 	for _, verb := range []string{"CHECK", "STATUS", "GC", "DEL"} {
 		l.must(verb, configs[verb])
@@ -200,9 +200,9 @@ func TestDelegateFails(t *testing.T) {
 		verb, config string
 		code         cniproto.Code
 	}{
-		{"CHECK", with(t, dhcpConfig, "prevResult", result), 123},
+		{"CHECK", dhcpWith(t, "prevResult", result), 123},
 		{"STATUS", dhcpConfig, cniproto.CodeNotAvailable},
-		{"GC", with(t, dhcpConfig, "cni.dev/valid-attachments", `[{"containerID":"pc","ifname":"eth0"}]`), 123},
+		{"GC", dhcpWith(t, "cni.dev/valid-attachments", `[{"containerID":"pc","ifname":"eth0"}]`), 123},
 		{"DEL", dhcpConfig, 123},
 	} {
 		l.fail(call.verb)
@@ -226,7 +226,7 @@ func TestDelegateMissing(t *testing.T) {
 		{`{"type":"` + l.dir + `/dhcp"}`, "not a plain file name"},
 		{`{"type":".."}`, `".."`},
 	} {
-		err := l.refuse("ADD", with(t, dhcpConfig, "ipam", test.ipam))
+		err := l.refuse("ADD", dhcpWith(t, "ipam", test.ipam))
 		if err.Code != cniproto.CodeInvalidConfig {
 			t.Errorf("ipam %s: code %d, want %d", test.ipam, err.Code, cniproto.CodeInvalidConfig)
 		}

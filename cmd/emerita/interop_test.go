@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/containernetworking/cni/libcni"
-	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/emerita-cni/emerita/internal/testutil"
@@ -41,17 +40,15 @@ func TestInteropBridge(t *testing.T) {
 
 	holders := map[string]string{} // by address
 	var all []*chain
-	add := func(kind, id string) *types100.Result {
+	add := func(kind, id string) {
 		t.Helper()
 		a := attach(kind, id)
 		all = append(all, a)
-		result := a.mustAdd()
-		addr := result.IPs[0].Address.IP.String()
+		addr := a.mustAdd().IPs[0].Address.IP.String()
 		if other, ok := holders[addr]; ok {
 			t.Errorf("%s and %s both have %s", other, id, addr)
 		}
 		holders[addr] = id
-		return result
 	}
 	kinds := []string{"bridge", "emerita", "exec", "emerita", "bridge", "exec"}
 	for i, kind := range kinds {
