@@ -102,6 +102,25 @@ func TestAddMakesATableAnOperatorCanRead(t *testing.T) {
 	}
 }
 
+// TestASavedRulesetLoads: distributions save the ruleset and load it at boot.
+func TestASavedRulesetLoads(t *testing.T) {
+	testutil.Root(t)
+	testutil.EnterHost(t)
+	networks := []Network{network("10.88.0.0/16", true), network("fd00:88::/64", false)}
+	must(t, Add(networks...))
+	saved := testutil.Run(t, "nft", "list", "ruleset")
+	testutil.Run(t, "nft", "flush", "ruleset")
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(saved)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+	mustPresent(t, true, networks...)
+	if d := cmp.Diff(saved, testutil.Run(t, "nft", "list", "ruleset")); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestDamageIsSeenAndMended(t *testing.T) {
 	testutil.Root(t)
 	testutil.EnterHost(t)
