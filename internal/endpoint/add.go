@@ -186,7 +186,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	result = l.result(r, gatewayMAC, resolver(r.call.Config, given.DNS))
 	record.Phase = state.Ready
 	if record.Result, err = json.Marshal(result); err == nil {
-		err = store.Save(record)
+		err = store.Update(record)
 	}
 	return result, cniproto.Wrap(cniproto.CodeIO, "write state", err)
 }

@@ -66,9 +66,34 @@ func (d *directory) cursor(i int) netip.Addr {
 	return addr
 }
 
-// setCursor remembers that range set i gave addr.
+// setCursor remembers that range set i gave addr. It overwrites the file in
+// place: ext4 writes out a file that is renamed over another one (measured: 250
+// of 900 µs of an ADD), and a torn cursor costs no more than the order of a round.
 func (d *directory) setCursor(i int, addr netip.Addr) error {
-	if err := d.writeTemp(addr.String()); err != nil {
+	text := addr.String()
+	fd, err := openat(d.fd, cursorName(i), unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		defer unix.Close(fd)
+	}
+	var st unix.Stat_t
+	if err != nil || unix.Fstat(fd, &st) != nil || !plain(&st) {
+		return d.replaceCursor(i, text) // something planted: not to be written through
+	}
+	n, err := unix.Pwrite(fd, []byte(text), 0)
+	if err == nil && n < len(text) {
+		err = io.ErrShortWrite
+	}
+	if err == nil && st.Size > int64(len(text)) {
+		err = unix.Ftruncate(fd, int64(len(text)))
+	}
+	if err != nil {
+		return fmt.Errorf("write %q: %w", filepath.Join(d.path, cursorName(i)), err)
+	}
+	return nil
+}
+
+func (d *directory) replaceCursor(i int, text string) error {
+	if err := d.writeTemp(text); err != nil {
 		return err
 	}
 	return d.renameTemp(cursorName(i))

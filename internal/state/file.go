@@ -53,6 +53,27 @@ func (s *Store) writeFile(name string, raw []byte) (err error) {
 	if err != nil {
 		return os.NewSyscallError("open", err)
 	}
+	if err := writeClose(fd, raw); err != nil {
+		return err
+	}
+	return os.NewSyscallError("rename", unix.Renameat(s.fd, tmp, s.fd, name))
+}
+
+// appendFile adds to a file that writeFile has made. What is added counts only
+// if all of it is there: it ends with a newline.
+func (s *Store) appendFile(name string, raw []byte) error {
+	fd, err := unix.Openat(s.fd, name, unix.O_WRONLY|unix.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("write state: %w", &os.PathError{Op: "open", Path: s.dir + "/" + name, Err: err})
+	}
+	if err := writeClose(fd, raw); err != nil {
+		return fmt.Errorf("write state %q: %w", s.dir+"/"+name, err)
+	}
+	return nil
+}
+
+// writeClose writes all of raw, and closes fd.
+func writeClose(fd int, raw []byte) error {
 	n, err := unix.Write(fd, raw)
 	if cerr := unix.Close(fd); err == nil {
 		err = cerr
@@ -60,8 +81,5 @@ func (s *Store) writeFile(name string, raw []byte) (err error) {
 	if err == nil && n < len(raw) {
 		err = unix.ENOSPC
 	}
-	if err != nil {
-		return os.NewSyscallError("write", err)
-	}
-	return os.NewSyscallError("rename", unix.Renameat(s.fd, tmp, s.fd, name))
+	return os.NewSyscallError("write", err)
 }

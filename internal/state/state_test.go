@@ -113,6 +113,30 @@ func TestSaveLoadRemove(t *testing.T) {
 	}
 }
 
+func TestTheLastWholeLineCounts(t *testing.T) {
+	t.Parallel()
+	s, dir := open(t)
+	r := &Record{Key: alice, Phase: Claiming, HostIfIndex: 1}
+	if err := s.Update(r); err == nil {
+		t.Error("a record that was never saved is updated")
+	}
+	must(t, s.Save(r))
+	r.Phase, r.HostIfIndex = Ready, 2
+	must(t, s.Update(r))
+	if got, err := s.Load(alice); err != nil || got == nil || got.HostIfIndex != 2 {
+		t.Errorf("after the update: %+v, %v", got, err)
+	}
+	path := filepath.Join(dir, fileName(alice))
+	raw, err := os.ReadFile(path)
+	must(t, err)
+	for cut := len(raw) - 2; cut > len(raw)/2+10; cut-- { // in the second line
+		must(t, os.WriteFile(path, raw[:cut], 0o600))
+		if got, err := s.Load(alice); err != nil || got == nil || got.HostIfIndex != 1 {
+			t.Fatalf("torn at %d of %d: %+v, %v", cut, len(raw), got, err)
+		}
+	}
+}
+
 func TestTornRecordIsNoRecord(t *testing.T) {
 	t.Parallel()
 	s, dir := open(t)

@@ -89,24 +89,48 @@ func (s *Store) Load(k Key) (*Record, error) {
 	return r, nil
 }
 
+// read decodes a record file: JSON lines, of which the last whole one counts.
 func (s *Store) read(name string) (*Record, error) {
 	raw, err := s.readFile(name)
-	r := new(Record)
-	if raw == nil || json.Unmarshal(raw, r) != nil || r.Version != recordVersion {
-		return nil, err
+	for len(raw) > 0 {
+		line := raw[bytes.LastIndexByte(raw[:len(raw)-1], '\n')+1:]
+		r := new(Record)
+		if json.Unmarshal(line, r) == nil && r.Version == recordVersion {
+			return r, nil
+		}
+		raw = raw[:len(raw)-len(line)]
 	}
-	return r, nil
+	return nil, err
 }
 
 // Save writes a record in place of an older one. It is not synced: a record
 // says what lives in the kernel, and that does not survive a power cut either.
 func (s *Store) Save(r *Record) error {
+	line, err := encode(r)
+	if err != nil {
+		return err
+	}
+	return s.writeFile(fileName(r.Key), line)
+}
+
+// Update writes a new version of a record that this call has saved, behind the
+// old one: no second file has to be renamed over the first, which ext4 would
+// write out to disk there and then.
+func (s *Store) Update(r *Record) error {
+	line, err := encode(r)
+	if err != nil {
+		return err
+	}
+	return s.appendFile(fileName(r.Key), line)
+}
+
+func encode(r *Record) ([]byte, error) {
 	r.Version = recordVersion
 	raw, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("encode record of %v: %w", r.Key, err)
+		return nil, fmt.Errorf("encode record of %v: %w", r.Key, err)
 	}
-	return s.writeFile(fileName(r.Key), raw)
+	return append(raw, '\n'), nil
 }
 
 // Remove deletes the record of a key, and what a killed Save left of it. None
