@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,7 +125,8 @@ func (h *host) recorded(id string) json.RawMessage {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		if json.Unmarshal(raw, &record) == nil && record.Key.ContainerID == id {
+		lines := bytes.Split(bytes.TrimSpace(raw), []byte{'\n'}) // the last one counts
+		if json.Unmarshal(lines[len(lines)-1], &record) == nil && record.Key.ContainerID == id {
 			return record.Result
 		}
 	}
