@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,8 +123,8 @@ func (h *host) recorded(id string) json.RawMessage {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		lines := bytes.Split(bytes.TrimSpace(raw), []byte{'\n'}) // the last one counts
-		if json.Unmarshal(lines[len(lines)-1], &record) == nil && record.Key.ContainerID == id {
+		lines := strings.Split(strings.TrimSpace(string(raw)), "\n") // the last one counts
+		if json.Unmarshal([]byte(lines[len(lines)-1]), &record) == nil && record.Key.ContainerID == id {
 			return record.Result
 		}
 	}
