@@ -5,6 +5,7 @@ package endpoint
 import (
 	"crypto/sha256"
 	"errors"
+	"io/fs"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -79,29 +80,34 @@ func createGatewayInterface(c *nlmsg.Conn, name string) (int, error) {
 // off on it as the network has IPv6 addresses or not. It runs in the
 // interface's namespace.
 func muteIPv6(ifname string, wanted bool) error {
-	if !sysctl.Has(sysctl.IPv6, ifname, "accept_ra") { // booted with ipv6.disable=1
+	settings, err := sysctl.Open(sysctl.IPv6, ifname)
+	if errors.Is(err, fs.ErrNotExist) { // booted with ipv6.disable=1
 		if wanted {
 			return cniproto.Errorf(cniproto.CodeInvalidConfig, "enable IPv6 on "+ifname,
 				"the kernel has no IPv6 (ipv6.disable=1?): remove the IPv6 ranges from the configuration")
 		}
 		return nil
 	}
-	if err := sysctl.Set(sysctl.IPv6, ifname, "accept_ra", "0"); err != nil {
+	if err != nil {
+		return err
+	}
+	defer settings.Close()
+	if err := settings.Set("accept_ra", "0"); err != nil {
 		return err
 	}
 	if !wanted {
-		return sysctl.Set(sysctl.IPv6, ifname, "disable_ipv6", "1")
+		return settings.Set("disable_ipv6", "1")
 	}
-	return enableIPv6(ifname)
+	return enableIPv6(settings)
 }
 
 // enableIPv6 writes only where the namespace's default is off: the write takes
 // the rtnl lock.
-func enableIPv6(ifname string) error {
-	if v, err := sysctl.Get(sysctl.IPv6, ifname, "disable_ipv6"); err != nil || v == "0" {
+func enableIPv6(settings *sysctl.Interface) error {
+	if v, err := settings.Get("disable_ipv6"); err != nil || v == "0" {
 		return err
 	}
-	return sysctl.Set(sysctl.IPv6, ifname, "disable_ipv6", "0")
+	return settings.Set("disable_ipv6", "0")
 }
 
 // wireHost makes the host's half of an attachment whose pair exists: settings,
@@ -112,7 +118,12 @@ func wireHost(c *nlmsg.Conn, l *layout, index, gatewayIndex int) (fresh bool, er
 		return false, err
 	}
 	if l.has(false) {
-		if err := enableIPv6(l.gatewayIf); err != nil {
+		settings, err := sysctl.Open(sysctl.IPv6, l.gatewayIf)
+		if err != nil {
+			return false, err
+		}
+		defer settings.Close()
+		if err := enableIPv6(settings); err != nil {
 			return false, err
 		}
 	}

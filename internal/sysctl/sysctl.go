@@ -24,42 +24,63 @@ const (
 // All is the pseudo-interface whose settings are the namespace's own.
 const All = "all"
 
-// path names the file of a setting. Interface names cannot hold a slash, so
-// they cannot lead elsewhere (validated before anything is done).
-func path(f Family, iface, key string) string {
-	return "/proc/sys/net/" + string(f) + "/conf/" + iface + "/" + key
+// Interface is the open directory of an interface's settings. The kernel finds
+// a path below /proc/sys/net by comparing it with that of every namespace on the
+// host: one look for the directory serves several settings.
+type Interface struct {
+	fd     int
+	prefix string // of settings in errors, as sysctl(8) names them
 }
 
-// Get reads a setting, such as Get(IPv4, "eth0", "forwarding"). The error wraps
-// fs.ErrNotExist when the kernel has no such setting or no such interface.
-func Get(f Family, iface, key string) (string, error) {
-	p := path(f, iface, key)
-	raw, err := os.ReadFile(p)
+// Open opens the settings of an interface in the namespace of the calling
+// thread. Interface names cannot hold a slash, so they cannot lead elsewhere
+// (validated before anything is done). The error wraps fs.ErrNotExist when there
+// is no such interface, or the family is switched off.
+func Open(f Family, iface string) (*Interface, error) {
+	p := "/proc/sys/net/" + string(f) + "/conf/" + iface
+	fd, err := unix.Open(p, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", fmt.Errorf("read sysctl: %w", err)
+		return nil, fmt.Errorf("open sysctls: %w", &os.PathError{Op: "open", Path: p, Err: err})
 	}
-	return strings.TrimSpace(string(raw)), nil
+	return &Interface{fd: fd, prefix: "net." + string(f) + ".conf." + iface + "."}, nil
+}
+
+// Close closes the directory.
+func (i *Interface) Close() { _ = unix.Close(i.fd) }
+
+// Get reads a setting. The error wraps fs.ErrNotExist when the kernel has no
+// such setting.
+func (i *Interface) Get(key string) (string, error) {
+	fd, err := unix.Openat(i.fd, key, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("read sysctl %s%s: %w", i.prefix, key, err)
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 64) // a number
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return "", fmt.Errorf("read sysctl %s%s: %w", i.prefix, key, err)
+	}
+	return strings.TrimSpace(string(buf[:n])), nil
 }
 
 // Set writes a setting. Where /proc/sys is read-only, a setting that has the
 // value already is fine.
-func Set(f Family, iface, key, value string) error {
-	p := path(f, iface, key)
-	err := write(p, value)
+func (i *Interface) Set(key, value string) error {
+	err := i.write(key, value)
 	if err == nil {
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		if now, rerr := Get(f, iface, key); rerr == nil && now == value {
+		if now, rerr := i.Get(key); rerr == nil && now == value {
 			return nil
 		}
 	}
-	return fmt.Errorf("set sysctl net.%s.conf.%s.%s to %s: %w", f, iface, key, value, err)
+	return fmt.Errorf("set sysctl %s%s to %s: %w", i.prefix, key, value, err)
 }
 
-// write avoids os.WriteFile, which asks the poller about every file it opens.
-func write(p, value string) error {
-	fd, err := unix.Open(p, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+func (i *Interface) write(key, value string) error {
+	fd, err := unix.Openat(i.fd, key, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -68,7 +89,27 @@ func write(p, value string) error {
 	return err
 }
 
+// Get reads one setting of an interface, as Interface.Get.
+func Get(f Family, iface, key string) (string, error) {
+	i, err := Open(f, iface)
+	if err != nil {
+		return "", err
+	}
+	defer i.Close()
+	return i.Get(key)
+}
+
+// Set writes one setting of an interface, as Interface.Set.
+func Set(f Family, iface, key, value string) error {
+	i, err := Open(f, iface)
+	if err != nil {
+		return err
+	}
+	defer i.Close()
+	return i.Set(key, value)
+}
+
 // Has says whether the kernel knows a setting for an interface.
 func Has(f Family, iface, key string) bool {
-	return unix.Access(path(f, iface, key), unix.F_OK) == nil
+	return unix.Access("/proc/sys/net/"+string(f)+"/conf/"+iface+"/"+key, unix.F_OK) == nil
 }
