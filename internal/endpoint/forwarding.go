@@ -108,9 +108,12 @@ func (p *Plugin) restoreForwarding(store *state.Store) error {
 	if !store.HasSysctls() {
 		return nil
 	}
+	// Asked first without the lock: of a hundred DELs one is the last.
+	if none, err := store.Empty(); err != nil || !none {
+		return err
+	}
 	return p.withSharedLock(store, func() error {
-		left, err := store.List("")
-		if err != nil || len(left) > 0 {
+		if none, err := store.Empty(); err != nil || !none {
 			return err
 		}
 		changes, err := store.Sysctls()

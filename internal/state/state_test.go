@@ -113,6 +113,27 @@ func TestSaveLoadRemove(t *testing.T) {
 	}
 }
 
+func TestEmpty(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	mustBe := func(want bool) {
+		t.Helper()
+		if got, err := s.Empty(); got != want || err != nil {
+			t.Errorf("Empty: %v, %v; want %v", got, err, want)
+		}
+	}
+	mustBe(true)
+	must(t, s.NoteSysctl(SysctlChange{Interface: "eth0"})) // no record
+	lock, err := s.LockKey(alice, 0)
+	must(t, err)
+	lock.Unlock()
+	mustBe(true)
+	must(t, s.Save(&Record{Key: alice}))
+	mustBe(false)
+	must(t, s.Remove(alice))
+	mustBe(true)
+}
+
 func TestTheLastWholeLineCounts(t *testing.T) {
 	t.Parallel()
 	s, dir := open(t)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -164,6 +165,28 @@ func (s *Store) RemoveTemps(network string, keep []Key) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Empty says whether there is no record at all, torn ones included. It reads no
+// more of the directory than it takes to find one, so that a DEL may ask.
+func (s *Store) Empty() (bool, error) {
+	dir, err := os.Open(s.dir)
+	if err != nil {
+		return false, fmt.Errorf("list records: %w", err)
+	}
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(64)
+		if slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, "@") && !strings.HasPrefix(n, ".") }) {
+			return false, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("list records: %w", err)
+		}
+	}
 }
 
 // List reads all records of a network, or of all networks if it is empty. It
