@@ -33,8 +33,8 @@ func (r *runner) measure() error {
 			h.close()
 		}
 	}()
-	for _, name := range r.plan.Variants {
-		h, err := newHost(r.work, name)
+	for i, name := range r.plan.Variants {
+		h, err := newHost(r.work, name, fmt.Sprintf("eth%d", i))
 		if err != nil {
 			return err
 		}

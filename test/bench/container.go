@@ -12,20 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ifname is the interface that ADD makes in a container.
-const ifname = "eth0"
-
 // A container is a network namespace, mounted as `ip netns add` does it.
 type container struct {
-	path  string
-	probe int             // like that of host; -1 in a container that only fills
-	links *netlink.Handle // nil in a container that only fills
+	path   string
+	ifname string
+	probe  int             // like that of host; -1 in a container that only fills
+	links  *netlink.Handle // nil in a container that only fills
 }
 
 // newContainer makes a network namespace under a name that is new on the host.
 // One that is not observed costs no file descriptor.
 func (h *host) newContainer(name string, observed bool) (*container, error) {
-	c := &container{path: filepath.Join(netnsDir, name), probe: -1}
+	c := &container{path: filepath.Join(netnsDir, name), ifname: h.ifname, probe: -1}
 	err := h.do(func() (err error) {
 		if err := os.WriteFile(c.path, nil, 0o444); err != nil {
 			return err
@@ -57,13 +55,13 @@ func (h *host) newContainer(name string, observed bool) (*container, error) {
 // hostEnd returns the index, on the host, of the other end of the container's
 // interface. The kernel is asked, not the plugin's result.
 func (c *container) hostEnd() (int, error) {
-	link, err := c.links.LinkByName(ifname)
+	link, err := c.links.LinkByName(c.ifname)
 	if err != nil {
-		return 0, fmt.Errorf("find %q in the container: %w", ifname, err)
+		return 0, fmt.Errorf("find %q in the container: %w", c.ifname, err)
 	}
 	index := link.Attrs().ParentIndex
 	if index == 0 {
-		return 0, fmt.Errorf("interface %q in the container has no other end", ifname)
+		return 0, fmt.Errorf("interface %q in the container has no other end", c.ifname)
 	}
 	return index, nil
 }
@@ -82,12 +80,12 @@ func (h *host) gone(c *container, hostEnd int) error {
 		return fmt.Errorf("look for the host interface: %w", err)
 	}
 
-	if req, err = unix.NewIfreq(ifname); err != nil {
+	if req, err = unix.NewIfreq(c.ifname); err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
 	switch err := unix.IoctlIfreq(c.probe, unix.SIOCGIFINDEX, req); {
 	case err == nil:
-		return fmt.Errorf("after DEL: container interface %q is still there", ifname)
+		return fmt.Errorf("after DEL: container interface %q is still there", c.ifname)
 	case !errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("look for the container interface: %w", err)
 	}

@@ -69,7 +69,7 @@ func (h *host) call(ctx context.Context, command string, a *attachment) (sample,
 		return sample{}, nil, err
 	}
 	s, out, err := h.start(ctx, filepath.Join(h.bin, h.plugin), stdin,
-		"CNI_COMMAND="+command, "CNI_CONTAINERID="+a.id, "CNI_NETNS="+a.path, "CNI_IFNAME="+ifname)
+		"CNI_COMMAND="+command, "CNI_CONTAINERID="+a.id, "CNI_NETNS="+a.path, "CNI_IFNAME="+a.ifname)
 	if err != nil {
 		return s, nil, fmt.Errorf("%s %q: %w", command, a.id, err)
 	}

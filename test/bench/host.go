@@ -24,6 +24,11 @@ const netnsDir = "/run/netns"
 type host struct {
 	variant
 	bin   string // directory of the plugins
+	// ifname is the interface that ADD makes in a container, another one on each
+	// host: the kernel keeps all settings of one name below /proc/sys/net in one
+	// hash chain, over all namespaces (proc_sys_compare), and a variant must not
+	// pay for the containers of the others.
+	ifname string
 	jobs  chan func()
 	netns int // file descriptor of the network namespace
 	// probe asks the network namespace with calls that do not take the rtnl lock,
@@ -35,8 +40,8 @@ type host struct {
 
 // newHost makes a host with an uplink. Its /var/lib is on the file system of the
 // working directory, as it would be on disk, its /run in memory.
-func newHost(work, name string) (*host, error) {
-	h := &host{variant: newVariant(name), bin: filepath.Join(work, "bin"), jobs: make(chan func()), netns: -1, probe: -1, outside: -1}
+func newHost(work, name, ifname string) (*host, error) {
+	h := &host{variant: newVariant(name), bin: filepath.Join(work, "bin"), ifname: ifname, jobs: make(chan func()), netns: -1, probe: -1, outside: -1}
 	lib := filepath.Join(work, "hosts", name)
 	if err := os.MkdirAll(lib, 0o755); err != nil {
 		return nil, fmt.Errorf("make host %q: %w", name, err)
