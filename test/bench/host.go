@@ -23,14 +23,14 @@ const netnsDir = "/run/netns"
 // turn in the same minute.
 type host struct {
 	variant
-	bin   string // directory of the plugins
+	bin string // directory of the plugins
 	// ifname is the interface that ADD makes in a container, another one on each
 	// host: the kernel keeps all settings of one name below /proc/sys/net in one
 	// hash chain, over all namespaces (proc_sys_compare), and a variant must not
 	// pay for the containers of the others.
 	ifname string
-	jobs  chan func()
-	netns int // file descriptor of the network namespace
+	jobs   chan func()
+	netns  int // file descriptor of the network namespace
 	// probe asks the network namespace with calls that do not take the rtnl lock,
 	// so that the answer is not held back by a teardown in progress.
 	probe   int
