@@ -17,6 +17,7 @@ import (
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 	"github.com/emerita-cni/emerita/internal/state"
+	"github.com/emerita-cni/emerita/internal/sysctl"
 )
 
 // request is an ADD whose every input has been validated.
@@ -172,12 +173,14 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	if err := l.chooseMTU(r.options.MTU, up4, up6); err != nil {
 		return nil, err
 	}
-	gatewayMAC, err := p.wire(store, conn, r.ns, l, &undo)
+	tree := sysctl.OpenTree()
+	defer tree.Close()
+	gatewayMAC, err := p.wire(store, conn, tree, r.ns, l, &undo)
 	if err != nil {
 		return nil, err
 	}
 	record.HostIfIndex = l.hostIndex
-	if err := p.enableForwarding(store, l, up4, up6); err != nil {
+	if err := p.enableForwarding(store, tree, l, up4, up6); err != nil {
 		return nil, err
 	}
 	if err := p.ensureMasquerade(store, l); err != nil {

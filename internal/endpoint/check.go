@@ -19,6 +19,7 @@ import (
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 	"github.com/emerita-cni/emerita/internal/state"
+	"github.com/emerita-cni/emerita/internal/sysctl"
 )
 
 // Check reports the first thing of an attachment that is not as ADD made it and
@@ -90,28 +91,30 @@ func (p *Plugin) compare(r *request, l *layout) error {
 		return err
 	}
 	defer conn.Close()
+	tree := sysctl.OpenTree()
+	defer tree.Close()
 	host, err := rtnl.Link(conn, l.hostIf)
 	if err != nil {
 		return fmt.Errorf("host interface %q: %w", l.hostIf, err)
 	}
 	// First what others rest on: routes go with the gateway interface.
-	if err := sharedObjects(conn, l); err != nil {
+	if err := sharedObjects(conn, tree, l); err != nil {
 		return err
 	}
-	if err := compareHost(conn, host, l); err != nil {
+	if err := compareHost(conn, tree, host, l); err != nil {
 		return err
 	}
 	return r.ns.Do(func() error { return compareContainer(r, l, host) })
 }
 
-func compareHost(conn *nlmsg.Conn, host rtnl.LinkInfo, l *layout) error {
+func compareHost(conn *nlmsg.Conn, tree *sysctl.Tree, host rtnl.LinkInfo, l *layout) error {
 	if !slices.Equal(host.MAC, l.hostMAC) {
 		return fmt.Errorf("host interface %q has address %s, not %s", l.hostIf, host.MAC, l.hostMAC)
 	}
 	if !host.Up {
 		return fmt.Errorf("host interface %q is down", l.hostIf)
 	}
-	if err := forwardsIPv4(l); err != nil {
+	if err := forwardsIPv4(tree, l); err != nil {
 		return err
 	}
 	if err := hasRoutes(conn, host.Index, l.hostIf, l.hostRoutes(host.Index)); err != nil {

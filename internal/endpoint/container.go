@@ -13,6 +13,7 @@ import (
 	"github.com/emerita-cni/emerita/internal/netns"
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/sysctl"
 )
 
 // loopbackIndex is the index of lo in every namespace (LOOPBACK_IFINDEX of
@@ -22,10 +23,10 @@ const loopbackIndex = 1
 // wireContainer makes the container's half of an attachment, in its namespace:
 // lo and the interface up, addresses, routes, and the neighbours that stand for
 // every next hop.
-func wireContainer(ns *netns.NS, l *layout) error {
+func wireContainer(tree *sysctl.Tree, ns *netns.NS, l *layout) error {
 	return ns.Do(func() error {
 		ifname := l.key.IfName
-		if err := muteIPv6(ifname, l.has(false)); err != nil {
+		if err := muteIPv6(tree, ifname, l.has(false)); err != nil {
 			return err
 		}
 		c, err := nlmsg.Open(unix.NETLINK_ROUTE)

@@ -36,11 +36,11 @@ func forwarding4(up uplink) []setting {
 // all of them must; then an uplink that takes its default route from router
 // advertisements needs accept_ra=2 to go on doing so (Documentation/networking/
 // ip-sysctl.rst).
-func forwarding6(up uplink, hostIf string) []setting {
-	if v, err := sysctl.Get(sysctl.IPv6, sysctl.All, "forwarding"); err != nil || v == "1" {
+func forwarding6(tree *sysctl.Tree, up uplink, hostIf string) []setting {
+	if v, err := tree.Get(sysctl.IPv6, sysctl.All, "forwarding"); err != nil || v == "1" {
 		return nil
 	}
-	if sysctl.Has(sysctl.IPv6, hostIf, "force_forwarding") {
+	if tree.Has(sysctl.IPv6, hostIf, "force_forwarding") {
 		out := []setting{{sysctl.IPv6, hostIf, "force_forwarding", "1"}}
 		if up.name != "" {
 			out = append(out, setting{sysctl.IPv6, up.name, "force_forwarding", "1"})
@@ -49,7 +49,7 @@ func forwarding6(up uplink, hostIf string) []setting {
 	}
 	var out []setting
 	if up.name != "" {
-		if v, err := sysctl.Get(sysctl.IPv6, up.name, "accept_ra"); err == nil && v == "1" {
+		if v, err := tree.Get(sysctl.IPv6, up.name, "accept_ra"); err == nil && v == "1" {
 			out = append(out, setting{sysctl.IPv6, up.name, "accept_ra", "2"})
 		}
 	}
@@ -58,22 +58,22 @@ func forwarding6(up uplink, hostIf string) []setting {
 
 // forwardingSettings are all settings that an attachment needs beyond its own
 // interface.
-func forwardingSettings(l *layout, up4, up6 uplink) []setting {
+func forwardingSettings(tree *sysctl.Tree, l *layout, up4, up6 uplink) []setting {
 	var out []setting
 	if l.has(true) {
 		out = append(out, forwarding4(up4)...)
 	}
 	if l.has(false) {
-		out = append(out, forwarding6(up6, l.hostIf)...)
+		out = append(out, forwarding6(tree, up6, l.hostIf)...)
 	}
 	return out
 }
 
 // missing are the settings that do not have the wanted value.
-func missing(list []setting) []setting {
+func missing(tree *sysctl.Tree, list []setting) []setting {
 	var out []setting
 	for _, s := range list {
-		if v, err := sysctl.Get(s.family, s.iface, s.key); err != nil || v != s.wanted {
+		if v, err := tree.Get(s.family, s.iface, s.key); err != nil || v != s.wanted {
 			out = append(out, s)
 		}
 	}
@@ -82,10 +82,10 @@ func missing(list []setting) []setting {
 
 // enableForwarding applies the settings that are missing. Those of interfaces
 // that are not the attachment's own are noted first, to be undone.
-func (p *Plugin) enableForwarding(store *state.Store, l *layout, up4, up6 uplink) error {
-	for _, s := range missing(forwardingSettings(l, up4, up6)) {
+func (p *Plugin) enableForwarding(store *state.Store, tree *sysctl.Tree, l *layout, up4, up6 uplink) error {
+	for _, s := range missing(tree, forwardingSettings(tree, l, up4, up6)) {
 		if s.iface != l.hostIf {
-			was, err := sysctl.Get(s.family, s.iface, s.key)
+			was, err := tree.Get(s.family, s.iface, s.key)
 			if err != nil {
 				return err
 			}
@@ -95,7 +95,7 @@ func (p *Plugin) enableForwarding(store *state.Store, l *layout, up4, up6 uplink
 			}
 			p.Log.Info("enable forwarding", "interface", s.iface, "family", s.family, "sysctl", s.key)
 		}
-		if err := sysctl.Set(s.family, s.iface, s.key, s.wanted); err != nil {
+		if err := tree.Set(s.family, s.iface, s.key, s.wanted); err != nil {
 			return cniproto.Wrap(cniproto.CodeNetlink, "enable forwarding on "+s.iface, err)
 		}
 	}
@@ -116,6 +116,8 @@ func (p *Plugin) restoreForwarding(store *state.Store) error {
 		if none, err := store.Empty(); err != nil || !none {
 			return err
 		}
+		tree := sysctl.OpenTree()
+		defer tree.Close()
 		changes, err := store.Sysctls()
 		if err != nil {
 			return err
@@ -123,11 +125,11 @@ func (p *Plugin) restoreForwarding(store *state.Store) error {
 		var errs []error
 		for _, c := range changes {
 			f := sysctl.Family(c.Family)
-			now, err := sysctl.Get(f, c.Interface, c.Key)
+			now, err := tree.Get(f, c.Interface, c.Key)
 			if errors.Is(err, fs.ErrNotExist) || err == nil && now != c.Set {
 				continue
 			}
-			errs = append(errs, sysctl.Set(f, c.Interface, c.Key, c.Was))
+			errs = append(errs, tree.Set(f, c.Interface, c.Key, c.Was))
 		}
 		return errors.Join(append(errs, store.ForgetSysctls())...)
 	})

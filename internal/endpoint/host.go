@@ -32,11 +32,11 @@ func gatewayMAC(name string) net.HardwareAddr {
 // ensureGatewayInterface makes the shared interface, up, if it is not there,
 // and returns its index and address. created tells the caller that whatever
 // routes relied on its addresses are gone.
-func ensureGatewayInterface(c *nlmsg.Conn, name string) (index int, mac net.HardwareAddr, created bool, err error) {
+func ensureGatewayInterface(c *nlmsg.Conn, tree *sysctl.Tree, name string) (index int, mac net.HardwareAddr, created bool, err error) {
 	index, err = rtnl.Index(c, name)
 	if errors.Is(err, rtnl.ErrNoLink) {
 		created = true
-		index, err = createGatewayInterface(c, name)
+		index, err = createGatewayInterface(c, tree, name)
 	}
 	if err == nil {
 		mac, err = rtnl.HardwareAddr(c, name)
@@ -44,7 +44,7 @@ func ensureGatewayInterface(c *nlmsg.Conn, name string) (index int, mac net.Hard
 	return index, mac, created, cniproto.Wrap(cniproto.CodeNetlink, "make gateway interface", err)
 }
 
-func createGatewayInterface(c *nlmsg.Conn, name string) (int, error) {
+func createGatewayInterface(c *nlmsg.Conn, tree *sysctl.Tree, name string) (int, error) {
 	var err error
 	for _, kind := range gatewayKinds {
 		var b nlmsg.Batch
@@ -64,8 +64,8 @@ func createGatewayInterface(c *nlmsg.Conn, name string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if sysctl.Has(sysctl.IPv6, name, "accept_ra") {
-		if err := sysctl.Set(sysctl.IPv6, name, "accept_ra", "0"); err != nil {
+	if tree.Has(sysctl.IPv6, name, "accept_ra") {
+		if err := tree.Set(sysctl.IPv6, name, "accept_ra", "0"); err != nil {
 			return 0, err
 		}
 	}
@@ -79,8 +79,8 @@ func createGatewayInterface(c *nlmsg.Conn, name string) (int, error) {
 // advertisements from configuring it (CVE-2020-10749), and switches IPv6 on or
 // off on it as the network has IPv6 addresses or not. It runs in the
 // interface's namespace.
-func muteIPv6(ifname string, wanted bool) error {
-	settings, err := sysctl.Open(sysctl.IPv6, ifname)
+func muteIPv6(tree *sysctl.Tree, ifname string, wanted bool) error {
+	settings, err := tree.Open(sysctl.IPv6, ifname)
 	if errors.Is(err, fs.ErrNotExist) { // booted with ipv6.disable=1
 		if wanted {
 			return cniproto.Errorf(cniproto.CodeInvalidConfig, "enable IPv6 on "+ifname,
@@ -113,12 +113,12 @@ func enableIPv6(settings *sysctl.Interface) error {
 // wireHost makes the host's half of an attachment whose pair exists: settings,
 // then up, gateway addresses, routes and neighbours. fresh tells the caller that
 // a gateway address was not there: whatever routes relied on it are gone.
-func wireHost(c *nlmsg.Conn, l *layout, index, gatewayIndex int) (fresh bool, err error) {
-	if err := muteIPv6(l.hostIf, l.has(false)); err != nil {
+func wireHost(c *nlmsg.Conn, tree *sysctl.Tree, l *layout, index, gatewayIndex int) (fresh bool, err error) {
+	if err := muteIPv6(tree, l.hostIf, l.has(false)); err != nil {
 		return false, err
 	}
 	if l.has(false) {
-		settings, err := sysctl.Open(sysctl.IPv6, l.gatewayIf)
+		settings, err := tree.Open(sysctl.IPv6, l.gatewayIf)
 		if err != nil {
 			return false, err
 		}

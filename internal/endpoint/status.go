@@ -70,11 +70,13 @@ func (p *Plugin) shared(call Call, store *state.Store) error {
 		return notAvailable(call, err)
 	}
 	defer conn.Close()
+	tree := sysctl.OpenTree()
+	defer tree.Close()
 	for _, r := range records {
 		if _, found, err := findHostLink(conn, r.Key, r); r.Phase != state.Ready || err != nil || !found {
 			continue // not attached, or not by now
 		}
-		if err := sharedObjects(conn, layoutOf(r)); err != nil {
+		if err := sharedObjects(conn, tree, layoutOf(r)); err != nil {
 			return &cniproto.Error{
 				Code: cniproto.CodeLimited, Msg: "network " + call.Config.Name + " has lost what its containers need",
 				Details: err.Error() + ": the next ADD mends it", Err: err,
@@ -87,7 +89,7 @@ func (p *Plugin) shared(call Call, store *state.Store) error {
 
 // sharedObjects compares what attachments share with what one of them needs.
 // CHECK asks it too.
-func sharedObjects(conn *nlmsg.Conn, l *layout) error {
+func sharedObjects(conn *nlmsg.Conn, tree *sysctl.Tree, l *layout) error {
 	link, err := rtnl.Link(conn, l.gatewayIf)
 	if err != nil {
 		return fmt.Errorf("gateway interface %q: %w", l.gatewayIf, err)
@@ -106,18 +108,18 @@ func sharedObjects(conn *nlmsg.Conn, l *layout) error {
 		return fmt.Errorf("masquerade: table inet emerita does not hold network %s: somebody flushed the nftables ruleset", l.ips[0].Address.Masked())
 	}
 	up4, up6 := findUplinks(conn, l)
-	for _, s := range missing(forwardingSettings(l, up4, up6)) {
+	for _, s := range missing(tree, forwardingSettings(tree, l, up4, up6)) {
 		return fmt.Errorf("forwarding is off: sysctl net.%s.conf.%s.%s is not %s", s.family, s.iface, s.key, s.wanted)
 	}
 	return nil
 }
 
 // forwardsIPv4 says whether the host end of an attachment still forwards.
-func forwardsIPv4(l *layout) error {
+func forwardsIPv4(tree *sysctl.Tree, l *layout) error {
 	if !l.has(true) {
 		return nil
 	}
-	v, err := sysctl.Get(sysctl.IPv4, l.hostIf, "forwarding")
+	v, err := tree.Get(sysctl.IPv4, l.hostIf, "forwarding")
 	if err == nil && v != "1" {
 		err = fmt.Errorf("forwarding is off: sysctl net.ipv4.conf.%s.forwarding is %s", l.hostIf, v)
 	}

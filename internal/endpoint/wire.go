@@ -15,13 +15,14 @@ import (
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 	"github.com/emerita-cni/emerita/internal/state"
+	"github.com/emerita-cni/emerita/internal/sysctl"
 )
 
 // wire makes the kernel objects of an attachment: the pair, then the host's
 // half, then the container's, so that nothing can be sent before it can be
 // answered. It returns the address of the shared interface.
-func (p *Plugin) wire(store *state.Store, conn *nlmsg.Conn, ns *netns.NS, l *layout, undo *undoList) (net.HardwareAddr, error) {
-	gatewayIndex, gatewayMAC, created, err := ensureGatewayInterface(conn, l.gatewayIf)
+func (p *Plugin) wire(store *state.Store, conn *nlmsg.Conn, tree *sysctl.Tree, ns *netns.NS, l *layout, undo *undoList) (net.HardwareAddr, error) {
+	gatewayIndex, gatewayMAC, created, err := ensureGatewayInterface(conn, tree, l.gatewayIf)
 	if err != nil {
 		return nil, err
 	}
@@ -29,11 +30,11 @@ func (p *Plugin) wire(store *state.Store, conn *nlmsg.Conn, ns *netns.NS, l *lay
 		return nil, err
 	}
 	undo.add(func() error { return rtnl.DeleteAndWait(conn, l.hostIndex, l.hostIf) })
-	fresh, err := wireHost(conn, l, l.hostIndex, gatewayIndex)
+	fresh, err := wireHost(conn, tree, l, l.hostIndex, gatewayIndex)
 	if err != nil {
 		return nil, explainHost(err, l)
 	}
-	if err := wireContainer(ns, l); err != nil {
+	if err := wireContainer(tree, ns, l); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.key.IfName+" in the container", err)
 	}
 	if created || fresh {
