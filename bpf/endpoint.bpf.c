@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The two programs on the host end of a container's device. */
+#include "include/bpf.h"
+
+#include "lib/drop.h"
+#include "lib/endpoint.h"
+#include "lib/nd.h"
+#include "lib/parse.h"
+
+/* Let whoever comes next decide: another filter, and then the host stack. */
+#define PASS TC_ACT_UNSPEC
+
+/* The packet and the container that it is from or for. The index is read from
+ * the packet once: compilers move a second read to an address computed from
+ * the context, which the verifier refuses.
+ */
+struct self {
+	struct __sk_buff *skb;
+	__u32 ifindex;
+	const struct interface *ifc;
+};
+
+static __always_inline int drop(const struct self *me, enum drop_reason why)
+{
+	struct counters *c = bpf_map_lookup_elem(&counts, &me->ifindex);
+
+	if (c)
+		c->drops[why]++;
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int to_stack(const struct self *me)
+{
+	struct counters *c = bpf_map_lookup_elem(&counts, &me->ifindex);
+
+	if (c) {
+		c->out_packets++;
+		c->out_bytes += me->skb->len;
+	}
+	return PASS;
+}
+
+/* Hands the packet over to the container at the address, if it is one of this
+ * host in the same network and nothing about the packet needs the host stack.
+ */
+static __always_inline int deliver(const struct self *me, const struct endpoint_key *dst)
+{
+	struct __sk_buff *skb = me->skb;
+	struct endpoint *to;
+	struct counters *c;
+	__u32 mtu = 0;
+
+	if (!(me->ifc->flags & INTERFACE_FASTPATH) || skb->pkt_type != 0 /* PACKET_HOST */)
+		return to_stack(me);
+	to = bpf_map_lookup_elem(&endpoints, dst);
+	if (!to || !to->ifindex || to->ifindex == me->ifindex)
+		return to_stack(me);
+	/* Only a packet that might not fit is worth the helper; what does not
+	 * gets its ICMP error from the host stack.
+	 */
+	if (to->mtu < me->ifc->mtu &&
+	    bpf_check_mtu(skb, to->ifindex, &mtu, 0, skb->gso_size ? BPF_MTU_CHK_SEGS : 0))
+		return to_stack(me);
+	c = bpf_map_lookup_elem(&counts, &me->ifindex);
+	if (c) {
+		c->fast_packets++;
+		c->fast_bytes += skb->len;
+	}
+	return bpf_redirect_peer(to->ifindex, 0);
+}
+
+static __always_inline int is_own(const struct self *me, const struct endpoint_key *src)
+{
+	struct endpoint *from = bpf_map_lookup_elem(&endpoints, src);
+
+	return from && from->owner == me->ifc->owner;
+}
+
+static __always_inline int from_ipv4(const struct self *me, struct cursor *c)
+{
+	struct endpoint_key key = { .network = me->ifc->network };
+	struct iphdr *ip = take(c, sizeof(*ip));
+
+	if (!ip || ip->version != 4 || ip->ihl < 5)
+		return drop(me, DROP_MALFORMED);
+	v4_mapped(key.addr, ip->saddr);
+	if (!is_own(me, &key))
+		return drop(me, DROP_SOURCE_IPV4);
+	/* The host stack treats options, fragments and the end of a life. */
+	if (ip->ihl != 5 || ip->frag_off & htons(0x3fff) || ip->ttl <= 1)
+		return to_stack(me);
+	v4_mapped(key.addr, ip->daddr);
+	return deliver(me, &key);
+}
+
+/* The host's own checks apply to what is left to it; here only what could make
+ * somebody believe the container is somebody else.
+ */
+static __always_inline int from_icmpv6(const struct self *me, __u32 offset)
+{
+	struct __sk_buff *skb = me->skb;
+	__u8 type;
+
+	if (bpf_skb_load_bytes(skb, offset, &type, sizeof(type)))
+		return drop(me, DROP_MALFORMED);
+	switch (type) {
+	case ND_ROUTER_ADVERT:
+	case ND_REDIRECT:
+		return drop(me, DROP_ROUTER);
+	case ND_ROUTER_SOLICIT:
+		return nd_options_own(skb, offset + 8, me->ifc) ? to_stack(me) : drop(me, DROP_ND);
+	case ND_NEIGHBOUR_SOLICIT:
+		return nd_options_own(skb, offset + 24, me->ifc) ? to_stack(me) : drop(me, DROP_ND);
+	case ND_NEIGHBOUR_ADVERT: {
+		struct endpoint_key key = { .network = me->ifc->network };
+
+		if (bpf_skb_load_bytes(skb, offset + 8, key.addr, sizeof(key.addr)))
+			return drop(me, DROP_MALFORMED);
+		if (!is_own(me, &key) || !nd_options_own(skb, offset + 24, me->ifc))
+			return drop(me, DROP_ND);
+		return to_stack(me);
+	}
+	}
+	return -2; /* nothing special */
+}
+
+static __always_inline int unspecified(const struct in6_addr *a)
+{
+	const __u32 *w = (const __u32 *)a;
+
+	return !(w[0] | w[1] | w[2] | w[3]);
+}
+
+static __always_inline int from_ipv6(const struct self *me, struct cursor *c)
+{
+	struct endpoint_key key = { .network = me->ifc->network };
+	struct ipv6hdr *ip = take(c, sizeof(*ip));
+	__u8 next;
+	int verdict;
+
+	if (!ip || ip->version != 6)
+		return drop(me, DROP_MALFORMED);
+	__builtin_memcpy(key.addr, &ip->saddr, sizeof(key.addr));
+	next = ip->nexthdr;
+	/* The unspecified address asks whether an address is free, which only
+	 * ICMPv6 does; nobody but the host hears it.
+	 */
+	if (!is_own(me, &key) && !(unspecified(&ip->saddr) && next == IPPROTO_ICMPV6))
+		return drop(me, DROP_SOURCE_IPV6);
+	if (ip->hop_limit <= 1)
+		next = IPPROTO_NONE;
+	__builtin_memcpy(key.addr, &ip->daddr, sizeof(key.addr));
+	switch (next) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		return deliver(me, &key);
+	case IPPROTO_ICMPV6:
+		verdict = from_icmpv6(me, ETH_HLEN + sizeof(*ip));
+		return verdict == -2 ? deliver(me, &key) : verdict;
+	case IPPROTO_HOPOPTS:
+		/* The jumbo payload option that the kernel itself puts before
+		 * the TCP header of a BIG TCP packet (net/ipv6/ip6_output.c).
+		 */
+		if (me->skb->gso_size)
+			return deliver(me, &key);
+	}
+	return to_stack(me);
+}
+
+static __always_inline int from_arp(const struct self *me, struct cursor *c)
+{
+	struct endpoint_key key = { .network = me->ifc->network };
+	struct {
+		__u16 hardware, protocol;
+		__u8 hardware_len, protocol_len;
+		__u16 operation;
+		__u8 sender_mac[6];
+		__u8 sender_ip[4];
+		__u8 target_mac[6];
+		__u8 target_ip[4];
+	} __attribute__((packed)) *arp = take(c, sizeof(*arp));
+	__u32 sender;
+
+	if (!arp || arp->hardware != htons(1 /* Ethernet */) || arp->protocol != htons(ETH_P_IP) ||
+	    arp->hardware_len != 6 || arp->protocol_len != 4)
+		return drop(me, DROP_ARP);
+	__builtin_memcpy(&sender, arp->sender_ip, sizeof(sender));
+	v4_mapped(key.addr, sender);
+	/* A probe (RFC 5227) has no sender address. */
+	if (!same_mac(arp->sender_mac, me->ifc->mac) || (sender && !is_own(me, &key)))
+		return drop(me, DROP_ARP);
+	return to_stack(me);
+}
+
+/* From the container: who is speaking, and to whom. */
+SEC("tc")
+int from_container(struct __sk_buff *skb)
+{
+	struct self self = { .skb = skb, .ifindex = skb->ifindex };
+	const struct self *me = &self;
+	struct cursor c;
+	struct ethhdr *eth;
+
+	self.ifc = bpf_map_lookup_elem(&interfaces, &self.ifindex);
+	if (!self.ifc)
+		return PASS;
+	if (skb->vlan_present)
+		return drop(me, DROP_VLAN);
+	c = packet(skb);
+	eth = take(&c, sizeof(*eth));
+	if (!eth)
+		return drop(me, DROP_MALFORMED);
+	if (!same_mac(eth->h_source, me->ifc->mac))
+		return drop(me, DROP_SOURCE_MAC);
+	switch (eth->h_proto) {
+	case htons(ETH_P_IP):
+		return from_ipv4(me, &c);
+	case htons(ETH_P_IPV6):
+		return from_ipv6(me, &c);
+	case htons(ETH_P_ARP):
+		return from_arp(me, &c);
+	case htons(ETH_P_8021Q):
+	case htons(ETH_P_8021AD):
+		return drop(me, DROP_VLAN);
+	}
+	return drop(me, DROP_ETHERTYPE);
+}
+
+/* From the host stack to the container: is the speaker one that it may hear. A
+ * packet that the host forwards keeps the interface on which it came in.
+ */
+SEC("tc")
+int to_container(struct __sk_buff *skb)
+{
+	struct self self = { .skb = skb, .ifindex = skb->ifindex };
+	const struct self *me = &self;
+	__u32 from_index = skb->ingress_ifindex;
+	const struct interface *from, *to;
+	struct counters *c;
+
+	to = self.ifc = bpf_map_lookup_elem(&interfaces, &self.ifindex);
+	if (!to)
+		return PASS;
+	from = bpf_map_lookup_elem(&interfaces, &from_index);
+	if (from && from->network != to->network && ((to->flags | from->flags) & INTERFACE_ISOLATED)) {
+		struct network_pair pair = { .from = from->network, .to = to->network };
+
+		if (!bpf_map_lookup_elem(&allowed, &pair))
+			return drop(me, DROP_ISOLATION);
+	}
+	c = bpf_map_lookup_elem(&counts, &self.ifindex);
+	if (c) {
+		c->in_packets++;
+		c->in_bytes += skb->len;
+	}
+	return PASS;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"encoding/binary"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Counters are what the programs count for one container since its ADD.
+type Counters struct {
+	FastPackets, FastBytes uint64 // from it, delivered directly
+	OutPackets, OutBytes   uint64 // from it, left to the host stack
+	InPackets, InBytes     uint64 // to it, from the host stack
+	Drops                  [dropReasons]uint64
+}
+
+// countersSize is the size of struct counters.
+const countersSize = 8 * (6 + dropReasons)
+
+// Counters reads the counters of a container by the index of its host end. The
+// error wraps unix.ENOENT if it is not known.
+func (h *Handle) Counters(ifindex int) (Counters, error) {
+	var sum Counters
+	raw := make([]byte, countersSize*possibleCPUs())
+	if err := h.counts.Lookup(indexKey(ifindex), raw); err != nil {
+		return sum, err
+	}
+	for cpu := raw; len(cpu) >= countersSize; cpu = cpu[countersSize:] {
+		field := func(i int) uint64 { return binary.NativeEndian.Uint64(cpu[8*i:]) }
+		for i, p := range []*uint64{&sum.FastPackets, &sum.FastBytes, &sum.OutPackets, &sum.OutBytes, &sum.InPackets, &sum.InBytes} {
+			*p += field(i)
+		}
+		for i := range sum.Drops {
+			sum.Drops[i] += field(6 + i)
+		}
+	}
+	return sum, nil
+}
+
+// possibleCPUs is the number of values that a per-CPU map has for a key: the
+// kernel's possible CPUs ("0-3"), online or not.
+func possibleCPUs() int {
+	raw, err := os.ReadFile("/sys/devices/system/cpu/possible")
+	if err != nil {
+		return 1
+	}
+	text := strings.TrimSpace(string(raw))
+	last, err := strconv.Atoi(text[strings.LastIndexAny(text, "-,")+1:])
+	if err != nil {
+		return 1
+	}
+	return last + 1
+}

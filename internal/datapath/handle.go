@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/emerita-cni/emerita/internal/bpfsys"
+)
+
+// Handle is the open data path: the programs of this build, and the maps that
+// all builds of one layout share.
+type Handle struct {
+	FromContainer bpfsys.FD // for the ingress of a host end
+	ToContainer   bpfsys.FD // for its egress
+
+	interfaces, endpoints, allowed, counts bpfsys.FD
+}
+
+// programDir is where the programs of this build are pinned: one directory for
+// each object, so that two versions of the plugin on one host each attach their
+// own.
+func programDir(dir string) string {
+	sum := sha256.Sum256(_EndpointBytes)
+	return filepath.Join(dir, "programs-"+hex.EncodeToString(sum[:8]))
+}
+
+// Names of the pinned programs. The second is pinned last: where it is, all is.
+const (
+	pinFrom = "from_container"
+	pinTo   = "to_container"
+)
+
+// Open opens the pins. The error wraps fs.ErrNotExist if the programs are not
+// loaded yet, or no longer.
+func Open() (h *Handle, err error) {
+	dir := pinDir()
+	if dir == "" {
+		return nil, fs.ErrNotExist
+	}
+	if err := trusted(dir); err != nil {
+		return nil, err
+	}
+	h = &Handle{FromContainer: -1, ToContainer: -1, interfaces: -1, endpoints: -1, allowed: -1, counts: -1}
+	defer func() {
+		if err != nil {
+			h.Close()
+			h = nil
+		}
+	}()
+	programs := programDir(dir)
+	for _, pin := range []struct {
+		path string
+		fd   *bpfsys.FD
+	}{
+		{filepath.Join(programs, pinTo), &h.ToContainer},
+		{filepath.Join(programs, pinFrom), &h.FromContainer},
+		{filepath.Join(dir, pinInterfaces), &h.interfaces},
+		{filepath.Join(dir, pinEndpoints), &h.endpoints},
+		{filepath.Join(dir, pinAllowed), &h.allowed},
+		{filepath.Join(dir, pinCounts), &h.counts},
+	} {
+		if *pin.fd, err = bpfsys.Open(pin.path); err != nil {
+			return h, err
+		}
+	}
+	return h, nil
+}
+
+// OpenOrLoad opens the pins, and loads and pins the programs first if they are
+// not there; loaded says so. The caller holds a lock that excludes others who
+// load. The error wraps ErrUnavailable if that is not possible here.
+func OpenOrLoad() (h *Handle, loaded bool, err error) {
+	h, err = Open()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return h, false, err
+	}
+	if err := load(); err != nil {
+		return nil, false, err
+	}
+	h, err = Open()
+	return h, true, err
+}
+
+// Close closes the descriptors. What is pinned or attached stays.
+func (h *Handle) Close() {
+	for _, fd := range []bpfsys.FD{h.FromContainer, h.ToContainer, h.interfaces, h.endpoints, h.allowed, h.counts} {
+		if fd >= 0 {
+			_ = fd.Close()
+		}
+	}
+}

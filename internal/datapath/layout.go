@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+)
+
+// The layouts of bpf/lib/endpoint.h, written by hand because they are encoded on
+// the path of every ADD. TestLayout compares them with the object's BTF.
+
+// Flags of an interface (enum interface_flags).
+const (
+	flagFastPath = 1 << 0
+	flagIsolated = 1 << 1
+)
+
+// NetworkID is the number of a network in the maps: the first bytes of a hash
+// of its name, so that no registry is needed.
+type NetworkID uint64
+
+// IDOf is the number of the network of a name.
+func IDOf(network string) NetworkID {
+	sum := sha256.Sum256([]byte("network\x00" + network))
+	return NetworkID(binary.BigEndian.Uint64(sum[:]))
+}
+
+// OwnerID is the number of a container in the maps.
+type OwnerID uint64
+
+// OwnerOf is the number of the container of an identifier.
+func OwnerOf(containerID string) OwnerID {
+	sum := sha256.Sum256([]byte("container\x00" + containerID))
+	return OwnerID(binary.BigEndian.Uint64(sum[:]))
+}
+
+const (
+	interfaceSize = 32
+	endpointSize  = 16
+)
+
+func indexKey(ifindex int) []byte {
+	return binary.NativeEndian.AppendUint32(nil, uint32(ifindex))
+}
+
+// interfaceValue is struct interface.
+func interfaceValue(e Endpoint) []byte {
+	var flags uint32
+	if e.FastPath {
+		flags |= flagFastPath
+	}
+	if e.Isolated {
+		flags |= flagIsolated
+	}
+	v := make([]byte, 0, interfaceSize)
+	v = binary.NativeEndian.AppendUint64(v, uint64(e.Network))
+	v = binary.NativeEndian.AppendUint64(v, uint64(e.Owner))
+	v = binary.NativeEndian.AppendUint32(v, flags)
+	v = binary.NativeEndian.AppendUint32(v, uint32(e.MTU))
+	v = append(v, e.MAC[:6]...)
+	return append(v, 0, 0)
+}
+
+// endpointKey is struct endpoint_key.
+func endpointKey(network NetworkID, addr netip.Addr) []byte {
+	a := addr.As16() // IPv4 as ::ffff:a.b.c.d
+	return append(binary.NativeEndian.AppendUint64(nil, uint64(network)), a[:]...)
+}
+
+// endpointValue is struct endpoint.
+func endpointValue(e Endpoint) []byte {
+	v := binary.NativeEndian.AppendUint32(make([]byte, 0, endpointSize), uint32(e.IfIndex))
+	v = binary.NativeEndian.AppendUint32(v, uint32(e.MTU))
+	return binary.NativeEndian.AppendUint64(v, uint64(e.Owner))
+}
+
+// pairKey is struct network_pair.
+func pairKey(from, to NetworkID) []byte {
+	return binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(from)), uint64(to))
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+//go:generate go tool bpf2go -target bpfel -cflags "-O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu" endpoint ../../bpf/endpoint.bpf.c -- -I../../bpf
+
+// load loads the programs and pins them and their maps. Maps that are pinned
+// already are used: they know the containers that run. A load that was killed
+// leaves maps, or a directory without the last program, and is made good.
+func load() error {
+	dir, err := makePinDir()
+	if err != nil {
+		return errors.Join(ErrUnavailable, err)
+	}
+	_ = rlimit.RemoveMemlock() // before Linux 5.11 only; the load tells
+	spec, err := loadEndpoint()
+	if err != nil {
+		return fmt.Errorf("read eBPF object: %w", err)
+	}
+	for _, m := range spec.Maps {
+		m.Pinning = ebpf.PinByName
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}})
+	if err != nil {
+		return errors.Join(ErrUnavailable, fmt.Errorf("load eBPF programs: %w", err))
+	}
+	defer coll.Close()
+	programs := programDir(dir)
+	if err := os.Mkdir(programs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make pin directory: %w", err)
+	}
+	for _, name := range []string{pinFrom, pinTo} {
+		path := filepath.Join(programs, name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove unfinished pin: %w", err)
+		}
+		if err := coll.Programs[name].Pin(path); err != nil {
+			return fmt.Errorf("pin program %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Unload removes all pins, and the bpffs if it is ours. Programs that are
+// attached stay so, with their maps.
+func Unload() error {
+	dir := pinDir()
+	if dir == "" {
+		return nil
+	}
+	if err := trusted(dir); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove pins: %w", err)
+	}
+	if filepath.Dir(dir) != ownFS {
+		return nil
+	}
+	if err := unix.Unmount(ownFS, 0); err != nil {
+		return fmt.Errorf("unmount %s: %w", ownFS, err)
+	}
+	_ = os.Remove(ownFS) // what else is there is not ours
+	_ = os.Remove(filepath.Dir(ownFS))
+	return nil
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnavailable is wrapped when this host cannot have the programs: no bpf(2),
+// no permission, no bpffs, or a helper that the kernel lacks.
+var ErrUnavailable = errors.New("eBPF data path unavailable")
+
+// The places of the pins. The host's bpffs is taken where there is one, else
+// one of our own, because mounting on /sys/fs/bpf is the operator's business.
+const (
+	systemFS = "/sys/fs/bpf"
+	ownFS    = "/run/emerita/bpf"
+)
+
+// layoutDir holds the maps. Its number changes with the layout of a map, and
+// then both generations stand side by side until the containers of the older
+// one are gone.
+const layoutDir = "emerita-v1"
+
+// The names of the pinned maps, as in the object.
+const (
+	pinInterfaces = "interfaces"
+	pinEndpoints  = "endpoints"
+	pinAllowed    = "allowed"
+	pinCounts     = "counts"
+)
+
+// isBPFFS says whether a bpffs is mounted at a path.
+func isBPFFS(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == unix.BPF_FS_MAGIC
+}
+
+// pinDir is the directory of the pins, whether it exists or not; empty if no
+// bpffs is mounted.
+func pinDir() string {
+	for _, root := range []string{systemFS, ownFS} {
+		if isBPFFS(root) {
+			return filepath.Join(root, layoutDir)
+		}
+	}
+	return ""
+}
+
+// makePinDir mounts a bpffs if there is none, and makes the directory.
+func makePinDir() (string, error) {
+	dir := pinDir()
+	if dir == "" {
+		if err := os.MkdirAll(ownFS, 0o700); err != nil {
+			return "", fmt.Errorf("make mount point of bpffs: %w", err)
+		}
+		if err := unix.Mount("bpf", ownFS, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
+			return "", fmt.Errorf("mount bpffs at %s: %w: mount one at %s", ownFS, err, systemFS)
+		}
+		dir = filepath.Join(ownFS, layoutDir)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("make pin directory: %w", err)
+	}
+	return dir, trusted(dir)
+}
+
+// trusted refuses a directory in which somebody else could put pins of theirs:
+// a bpffs is world-writable unless mounted otherwise.
+func trusted(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("look at pin directory: %w", &os.PathError{Op: "lstat", Path: dir, Err: err})
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("pin directory %q is not a directory of ours alone (owner %d, mode %#o): remove it", dir, st.Uid, st.Mode)
+	}
+	return nil
+}

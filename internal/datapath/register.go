@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// Endpoint is a container as the programs know it.
+type Endpoint struct {
+	Network  NetworkID
+	Owner    OwnerID
+	IfIndex  int // of the host end
+	MAC      net.HardwareAddr
+	MTU      int // bytes
+	Addrs    []netip.Addr
+	FastPath bool        // deliver its packets directly
+	Isolated bool        // only its own network and the allowed ones
+	Allowed  []NetworkID // networks that it may talk to besides
+}
+
+// Register tells the programs of a container's interface, before they are
+// attached to it. It may send nothing until RegisterAddrs.
+func (h *Handle) Register(e Endpoint) error {
+	key := indexKey(e.IfIndex)
+	// The counters first: the programs count only where there is an entry.
+	if err := h.counts.Update(key, make([]byte, countersSize*possibleCPUs())); err != nil {
+		return fmt.Errorf("register counters: %w", err)
+	}
+	for _, other := range e.Allowed {
+		for _, pair := range [][]byte{pairKey(e.Network, other), pairKey(other, e.Network)} {
+			if err := h.allowed.Update(pair, []byte{1}); err != nil {
+				return fmt.Errorf("allow network: %w", err)
+			}
+		}
+	}
+	if err := h.interfaces.Update(key, interfaceValue(e)); err != nil {
+		return fmt.Errorf("register interface: %w", err)
+	}
+	return nil
+}
+
+// RegisterAddrs tells the programs where a container's addresses are, in place of
+// whoever had them. The caller knows that nobody has them still.
+func (h *Handle) RegisterAddrs(e Endpoint) error {
+	for _, a := range e.Addrs {
+		if err := h.endpoints.Update(endpointKey(e.Network, a), endpointValue(e)); err != nil {
+			return fmt.Errorf("register address %s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// Unregister forgets a container. An address that another container has by now
+// stays, and what is not known is success.
+func (h *Handle) Unregister(e Endpoint) error {
+	var errs []error
+	forget := func(err error, what string) {
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("forget %s: %w", what, err))
+		}
+	}
+	key := indexKey(e.IfIndex)
+	forget(h.interfaces.Delete(key), "interface")
+	for _, a := range e.Addrs {
+		k, v := endpointKey(e.Network, a), make([]byte, endpointSize)
+		if err := h.endpoints.Lookup(k, v); err != nil || string(v[:4]) != string(key) {
+			continue
+		}
+		forget(h.endpoints.Delete(k), "address "+a.String())
+	}
+	forget(h.counts.Delete(key), "counters")
+	return errors.Join(errs...)
+}
+
+// Knows says whether the programs know a container, for CHECK.
+func (h *Handle) Knows(e Endpoint) (bool, error) {
+	v := make([]byte, interfaceSize)
+	err := h.interfaces.Lookup(indexKey(e.IfIndex), v)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	for _, a := range e.Addrs {
+		if err == nil {
+			err = h.endpoints.Lookup(endpointKey(e.Network, a), v[:endpointSize])
+		}
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	return err == nil, err
+}
