@@ -27,6 +27,9 @@ func commands() []command {
 		{"check", "-n NETNS -c ID -i IFNAME [CONFIG]", "compare a connected container with what add made", needContainer | needNetns | needConfig, checkCommand},
 		{"status", "[CONFIG]", "say whether the network can take a container", needConfig, statusCommand},
 		{"gc", "{--keep ID/IFNAME … | --keep-none | --dead} [CONFIG]", "remove what belongs to no container any more", needConfig, gcCommand},
+		{"list", "", "list the connected containers, with what they sent and received", 0, listCommand},
+		{"drops", "", "say what was dropped, for whom and why", 0, dropsCommand},
+		{"repair", "", "put back what containers share and somebody has removed", 0, repairCommand},
 		{"version", "", "print the versions of emerita and of CNI", 0, versionCommand},
 	}
 }

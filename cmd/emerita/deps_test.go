@@ -21,7 +21,6 @@ func banned() map[string]string {
 		"html/template":                  "as text/template",
 		"testing":                        "belongs to tests",
 		"C":                              "the binary is static",
-		"github.com/cilium/ebpf":         "half a millisecond of start-up: for commands that can afford it",
 		"github.com/vishvananda":         "not batched: 4.6 ms an ADD against 2.9 ms",
 		"github.com/containernetworking": "skel compiles a regexp at import; cniproto is proven equal in its tests",
 		"github.com/google/go-cmp":       "belongs to tests",

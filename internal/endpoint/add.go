@@ -173,13 +173,20 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	if err := l.chooseMTU(r.options.MTU, up4, up6); err != nil {
 		return nil, err
 	}
-	tree := sysctl.OpenTree()
-	defer tree.Close()
-	gatewayMAC, err := p.wire(store, conn, tree, r.ns, l, &undo)
+	programs, err := p.openPrograms(store, conn, r.options)
 	if err != nil {
 		return nil, err
 	}
-	record.HostIfIndex = l.hostIndex
+	if programs != nil {
+		defer programs.Close()
+	}
+	tree := sysctl.OpenTree()
+	defer tree.Close()
+	gatewayMAC, err := p.wire(tools{store, conn, tree, programs}, r, l, &undo)
+	if err != nil {
+		return nil, err
+	}
+	describeWiring(record, l)
 	if err := p.enableForwarding(store, tree, l, up4, up6); err != nil {
 		return nil, err
 	}

@@ -101,6 +101,11 @@ func (p *Plugin) compare(r *request, l *layout) error {
 	if err := sharedObjects(conn, tree, l); err != nil {
 		return err
 	}
+	if l.programs {
+		if err := comparePrograms(conn, l); err != nil {
+			return err
+		}
+	}
 	if err := compareHost(conn, tree, host, l); err != nil {
 		return err
 	}

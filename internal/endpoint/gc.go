@@ -60,13 +60,13 @@ func (p *Plugin) GC(ctx context.Context, call Call) error {
 			holders = append(holders, cniproto.Attachment{ContainerID: k.ContainerID, IfName: k.IfName})
 		}
 	}
-	errs = append(errs, manager.GC(ctx, holders))
+	errs = append(errs, manager.GC(ctx, holders), sweepPrograms(conn))
 	if store != nil {
 		var keep []state.Key
 		for _, a := range call.Config.ValidAttachments {
 			keep = append(keep, state.Key{Network: call.Config.Name, ContainerID: a.ContainerID, IfName: a.IfName})
 		}
-		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), p.forgetMasquerade(store))
+		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), p.forgetMasquerade(store), p.unloadPrograms(store))
 	}
 	return cniproto.Wrap(cniproto.CodeInternal, "collect garbage of network "+call.Config.Name, errors.Join(errs...))
 }

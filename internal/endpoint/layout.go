@@ -27,6 +27,10 @@ type layout struct {
 	gatewayIf    string
 	mtu          int // bytes
 	masquerade   bool
+	programs     bool     // eBPF programs are attached
+	fastPath     bool     // deliver directly where eBPF can
+	isolated     bool     // only within the network and with the allowed ones
+	allowed      []string // networks
 
 	ips      []cniproto.IPConfig // gateway filled in
 	gateways []netip.Addr        // next hops of the container, each once
@@ -40,6 +44,7 @@ func newLayout(r *request) *layout {
 	l := &layout{
 		key: k, hostIf: k.HostIfName(), hostMAC: k.HostMAC(), containerMAC: k.ContainerMAC(),
 		gatewayIf: r.options.GatewayInterface, masquerade: r.options.IPMasq,
+		fastPath: r.options.fastPath(), isolated: r.options.isolated(), allowed: r.options.AllowNetworks,
 	}
 	if r.mac != nil {
 		l.containerMAC = r.mac

@@ -34,11 +34,21 @@ func describe(record *state.Record, l *layout) {
 	}
 }
 
+// describeWiring adds what the host could give.
+func describeWiring(record *state.Record, l *layout) {
+	record.HostIfIndex, record.MTU = l.hostIndex, l.mtu
+	record.Programs = l.programs
+	if l.programs {
+		record.FastPath, record.Isolated, record.Allowed = l.fastPath, l.isolated, l.allowed
+	}
+}
+
 // layoutOf is the host's half of the layout of a recorded attachment.
 func layoutOf(r *state.Record) *layout {
 	l := &layout{
 		key: r.Key, hostIf: r.HostIfName, hostIndex: r.HostIfIndex, hostMAC: r.Key.HostMAC(),
-		gatewayIf: r.Gateway, masquerade: r.Masquerade,
+		gatewayIf: r.Gateway, masquerade: r.Masquerade, mtu: r.MTU,
+		programs: r.Programs, fastPath: r.FastPath, isolated: r.Isolated, allowed: r.Allowed,
 	}
 	l.containerMAC, _ = net.ParseMAC(r.MAC)
 	for i, a := range r.Addresses {

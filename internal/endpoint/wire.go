@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
 	"github.com/emerita-cni/emerita/internal/netns"
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
@@ -18,23 +20,47 @@ import (
 	"github.com/emerita-cni/emerita/internal/sysctl"
 )
 
+// tools are what an ADD works with; who made them closes them.
+type tools struct {
+	store    *state.Store
+	conn     *nlmsg.Conn
+	tree     *sysctl.Tree
+	programs *datapath.Handle // nil on a host without eBPF, or for a network that wants none
+}
+
 // wire makes the kernel objects of an attachment: the pair, then the host's
 // half, then the container's, so that nothing can be sent before it can be
 // answered. It returns the address of the shared interface.
-func (p *Plugin) wire(store *state.Store, conn *nlmsg.Conn, tree *sysctl.Tree, ns *netns.NS, l *layout, undo *undoList) (net.HardwareAddr, error) {
-	gatewayIndex, gatewayMAC, created, err := ensureGatewayInterface(conn, tree, l.gatewayIf)
+func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.HardwareAddr, error) {
+	gatewayIndex, gatewayMAC, created, err := ensureGatewayInterface(t.conn, t.tree, l.gatewayIf)
 	if err != nil {
 		return nil, err
 	}
-	if l.hostIndex, err = createPair(conn, ns, l); err != nil {
+	if l.hostIndex, err = createPair(t.conn, r.ns, l); err != nil {
 		return nil, err
 	}
-	undo.add(func() error { return rtnl.DeleteAndWait(conn, l.hostIndex, l.hostIf) })
-	fresh, err := wireHost(conn, tree, l, l.hostIndex, gatewayIndex)
-	if err != nil {
-		return nil, explainHost(err, l)
+	if t.programs != nil {
+		undo.add(func() error { return forget(endpointOf(l)) })
 	}
-	if err := wireContainer(tree, ns, l); err != nil {
+	undo.add(func() error { return rtnl.DeleteAndWait(t.conn, l.hostIndex, l.hostIf) })
+	if t.programs != nil {
+		if err := attach(t.programs, t.conn, l); err == nil {
+			l.programs = true
+		} else if err := p.withoutPrograms(r.options, err); err != nil {
+			return nil, err
+		}
+	}
+	fresh, err := wireHost(t.conn, t.tree, l, l.hostIndex, gatewayIndex)
+	if err != nil {
+		return nil, explainHost(err, t.store, l)
+	}
+	if l.programs {
+		// Not before: the host's routes have shown that the addresses are free.
+		if err := t.programs.RegisterAddrs(endpointOf(l)); err != nil {
+			return nil, cniproto.Wrap(cniproto.CodeNetlink, "register addresses in the eBPF maps", err)
+		}
+	}
+	if err := wireContainer(t.tree, r.ns, l); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.key.IfName+" in the container", err)
 	}
 	if created || fresh {
@@ -42,7 +68,7 @@ func (p *Plugin) wire(store *state.Store, conn *nlmsg.Conn, tree *sysctl.Tree, n
 		// its address, and with that went the routes of every other attachment
 		// that named it as their source.
 		// One that cannot be mended is not this call's fault; its CHECK tells.
-		if err := p.mendHostRoutes(store, conn, l.gatewayIf, gatewayIndex); err != nil {
+		if err := p.mendHostRoutes(t.store, t.conn, l.gatewayIf, gatewayIndex); err != nil {
 			p.Log.Warn("mend routes", "interface", l.gatewayIf, "err", err)
 		}
 	}
@@ -89,13 +115,23 @@ func indexByMAC(conn *nlmsg.Conn, mac net.HardwareAddr) (int, error) {
 	return links[i].Index, nil
 }
 
-// explainHost says what a refused route most likely means.
-func explainHost(err error, l *layout) error {
-	if errors.Is(err, unix.EEXIST) {
-		return cniproto.Errorf(cniproto.CodeNetlink, "configure "+l.hostIf+" on the host",
-			"%w: the host has a route to this address already, of another network or interface: give network %q other ranges", err, l.key.Network)
+// explainHost says what a refused route most likely means, and who has it.
+func explainHost(err error, store *state.Store, l *layout) error {
+	what := "configure " + l.hostIf + " on the host"
+	if !errors.Is(err, unix.EEXIST) {
+		return cniproto.Wrap(cniproto.CodeNetlink, what, err)
 	}
-	return cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.hostIf+" on the host", err)
+	who := "another interface"
+	records, _ := store.List("") // only to name the holder
+	for _, r := range records {
+		if r.Key != l.key && slices.ContainsFunc(r.Addresses, func(a netip.Prefix) bool {
+			return slices.ContainsFunc(l.ips, func(ip cniproto.IPConfig) bool { return ip.Address.Addr() == a.Addr() })
+		}) {
+			who = fmt.Sprintf("network %q (container %s)", r.Key.Network, r.Key.ContainerID)
+		}
+	}
+	return cniproto.Errorf(cniproto.CodeNetlink, what,
+		"%w: the address is in use by %s: give network %q other ranges", err, who, l.key.Network)
 }
 
 // mendHostRoutes puts back what every attachment needs of the shared interface:

@@ -41,8 +41,13 @@ type Record struct {
 	Addresses   []netip.Prefix    `json:"addresses,omitempty"` // on the interface
 	Gateways    []netip.Addr      `json:"gateways,omitempty"`  // on the shared interface
 	MAC         string            `json:"mac,omitempty"`       // the container's
+	MTU         int               `json:"mtu,omitempty"`       // bytes
 	Masquerade  bool              `json:"masquerade,omitempty"`
-	Labels      map[string]string `json:"labels,omitempty"` // CNI_ARGS that name the workload
-	Result      json.RawMessage   `json:"result,omitempty"` // of ADD, as CNI 1.1.0
-	Plugin      string            `json:"plugin"`           // version that wrote it
+	Programs    bool              `json:"programs,omitempty"` // eBPF programs are attached
+	FastPath    bool              `json:"fastPath,omitempty"` // and deliver directly
+	Isolated    bool              `json:"isolated,omitempty"`
+	Allowed     []string          `json:"allowed,omitempty"` // networks it may talk to
+	Labels      map[string]string `json:"labels,omitempty"`  // CNI_ARGS that name the workload
+	Result      json.RawMessage   `json:"result,omitempty"`  // of ADD, as CNI 1.1.0
+	Plugin      string            `json:"plugin"`            // version that wrote it
 }

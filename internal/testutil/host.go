@@ -38,8 +38,8 @@ func Root(t testing.TB) {
 // EnterHost moves the calling goroutine for the rest of its life to a host of
 // its own: a network namespace with an uplink to a neighbour namespace
 // "outside" (192.0.2.1 and 2001:db8::1 for the host, .2 and ::2 there, the
-// default routes lead there), and a mount namespace with empty /run and
-// /var/lib. Processes that it starts are there too. Everything vanishes with
+// default routes lead there), and a mount namespace with empty /run,
+// /var/lib and bpffs. Processes that it starts are there too. Everything vanishes with
 // the goroutine's thread. Subtests run in goroutines of their own.
 func EnterHost(t TB) {
 	t.Helper()
@@ -54,6 +54,9 @@ func EnterHost(t TB) {
 		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
 			t.Fatalf("mount tmpfs on %s: %v", dir, err)
 		}
+	}
+	if err := unix.Mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700"); err != nil {
+		t.Fatalf("mount bpffs: %v", err)
 	}
 	Run(t, "ip", "link", "set", "lo", "up")
 	Netns(t, "outside")

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/emerita-cni/emerita/internal/datapath"
+	"github.com/emerita-cni/emerita/internal/endpoint"
+)
+
+// listCommand prints a line for each attachment: packets are from the container
+// to others of its network (fast), from it to the host stack (out), and from
+// there to it (in).
+func listCommand(e env, _ *flags) error {
+	all, err := e.plugin().List()
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NETWORK\tCONTAINER\tINTERFACE\tADDRESSES\tHOST INTERFACE\tFAST\tOUT\tIN\tDROPS\tPOD")
+	for _, a := range all {
+		addrs := make([]string, len(a.Addresses))
+		for i, p := range a.Addresses {
+			addrs[i] = p.Addr().String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Key.Network, a.Key.ContainerID, a.Key.IfName,
+			strings.Join(addrs, ","), a.HostIfName, packets(a.Counters), pod(a))
+	}
+	return w.Flush()
+}
+
+// packets are four columns.
+func packets(c *datapath.Counters) string {
+	if c == nil {
+		return "-\t-\t-\t-"
+	}
+	var drops uint64
+	for _, n := range c.Drops {
+		drops += n
+	}
+	return fmt.Sprintf("%d\t%d\t%d\t%d", c.FastPackets, c.OutPackets, c.InPackets, drops)
+}
+
+func pod(a endpoint.Attached) string {
+	name := a.Labels["K8S_POD_NAME"]
+	if ns := a.Labels["K8S_POD_NAMESPACE"]; ns != "" {
+		name = ns + "/" + name
+	}
+	return name
+}
+
+// dropsCommand prints what was dropped, for whom and why.
+func dropsCommand(e env, _ *flags) error {
+	all, err := e.plugin().List()
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NETWORK\tCONTAINER\tINTERFACE\tREASON\tPACKETS")
+	for _, a := range all {
+		if a.Counters == nil {
+			continue
+		}
+		for why, n := range a.Counters.Drops {
+			if n > 0 {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", a.Key.Network, a.Key.ContainerID, a.Key.IfName, datapath.Drop(why), n)
+			}
+		}
+	}
+	return w.Flush()
+}
+
+func repairCommand(e env, _ *flags) error { return e.plugin().Repair() }

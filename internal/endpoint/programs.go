@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// endpointOf is an attachment as the eBPF programs know it.
+func endpointOf(l *layout) datapath.Endpoint {
+	e := datapath.Endpoint{
+		Network: datapath.IDOf(l.key.Network), Owner: datapath.OwnerOf(l.key.ContainerID), IfIndex: l.hostIndex, MAC: l.containerMAC, MTU: l.mtu,
+		FastPath: l.fastPath, Isolated: l.isolated,
+	}
+	for _, ip := range l.ips {
+		e.Addrs = append(e.Addrs, ip.Address.Addr())
+	}
+	if l.has(false) {
+		e.Addrs = append(e.Addrs, linkLocal(l.containerMAC).Addr())
+	}
+	for _, name := range l.allowed {
+		e.Allowed = append(e.Allowed, datapath.IDOf(name))
+	}
+	return e
+}
+
+// openPrograms opens the eBPF data path for an attachment that wants it, and
+// loads it if this is the first. Without it containers still reach each other by
+// routes: only a configuration that insists gets an error, others nil.
+func (p *Plugin) openPrograms(store *state.Store, conn *nlmsg.Conn, o options) (*datapath.Handle, error) {
+	if !o.wantsPrograms() {
+		return nil, nil
+	}
+	h, err := datapath.Open()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = p.withSharedLock(store, func() error {
+			var loaded bool
+			h, loaded, err = datapath.OpenOrLoad()
+			if err == nil && loaded {
+				// A newer build, or pins that were lost: those that
+				// run go over to the programs and maps of now.
+				err = p.attachAll(store, conn, h)
+			}
+			return err
+		})
+	}
+	if err == nil {
+		return h, nil
+	}
+	if h != nil {
+		h.Close()
+	}
+	return nil, p.withoutPrograms(o, err)
+}
+
+// withoutPrograms is nil if the configuration can do without the programs.
+func (p *Plugin) withoutPrograms(o options, err error) error {
+	if o.needsPrograms() {
+		return cniproto.Errorf(cniproto.CodeNotAvailable, "set up the eBPF data path",
+			"%w: mend it, or set fastPath to auto and leave out isolation", err)
+	}
+	p.Log.Warn("no eBPF data path: traffic goes by plain routes", "err", err)
+	return nil
+}
+
+// attach tells the programs of an attachment and puts them on its host end,
+// which is not up yet. Its DataPath says what is in force.
+func attach(h *datapath.Handle, conn *nlmsg.Conn, l *layout) error {
+	e := endpointOf(l)
+	err := h.Register(e)
+	if err == nil {
+		var b nlmsg.Batch
+		rtnl.AddClsact(&b, l.hostIndex, l.hostIf)
+		rtnl.SetFilter(&b, l.hostIndex, rtnl.Egress, int(h.ToContainer), "emerita to_container", l.hostIf)
+		rtnl.SetFilter(&b, l.hostIndex, rtnl.Ingress, int(h.FromContainer), "emerita from_container", l.hostIf)
+		err = conn.Do(&b)
+	}
+	if err != nil {
+		return errors.Join(err, h.Unregister(e))
+	}
+	return nil
+}
+
+// attachAll attaches the programs to every attachment that has some.
+func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Handle) error {
+	records, err := store.List("")
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		link, found, err := findHostLink(conn, r.Key, r)
+		if err != nil || !found || r.Phase != state.Ready || !r.Programs {
+			continue // gone, or under way: its own ADD or DEL sees to it
+		}
+		l := layoutOf(r)
+		l.hostIf, l.hostIndex = link.name, link.index
+		err = attach(h, conn, l)
+		if err == nil {
+			err = h.RegisterAddrs(endpointOf(l))
+		}
+		if err != nil {
+			return fmt.Errorf("attach programs to %s: %w", r.Key, err)
+		}
+	}
+	return nil
+}
+
+// forget takes an endpoint whose interface is gone out of the programs' maps.
+// Without pins there is nothing to forget.
+func forget(e datapath.Endpoint) error {
+	h, err := datapath.Open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.Unregister(e)
+}
+
+// forgetAttachment forgets what DEL knows of an attachment: all of it by a
+// complete record; by that of an interrupted ADD the claimed addresses, which
+// are those that it may have registered.
+func forgetAttachment(key state.Key, record *state.Record, link hostLink) error {
+	l := &layout{key: key, containerMAC: key.ContainerMAC()}
+	if record != nil && record.Phase == state.Ready {
+		l = layoutOf(record)
+	}
+	if link.index != 0 {
+		l.hostIndex = link.index
+	}
+	e := endpointOf(l)
+	if record != nil {
+		e.Addrs = append(e.Addrs, record.Claimed...)
+	}
+	e.Addrs = append(e.Addrs, linkLocal(l.containerMAC).Addr())
+	if e.IfIndex == 0 {
+		return nil
+	}
+	return cniproto.Wrap(cniproto.CodeNetlink, "forget "+key.String()+" in the eBPF maps", forget(e))
+}
+
+// sweepPrograms takes interfaces that are gone out of the programs' maps.
+func sweepPrograms(conn *nlmsg.Conn) error {
+	return datapath.Sweep(func(ifindex int) bool {
+		_, err := rtnl.Name(conn, ifindex)
+		return errors.Is(err, rtnl.ErrNoLink)
+	})
+}
+
+// unloadPrograms removes the pins when nothing is attached. An ADD that is under
+// way has its record by then; if one begins just now, the next one after it
+// loads and attaches anew.
+func (p *Plugin) unloadPrograms(store *state.Store) error {
+	return p.withSharedLock(store, func() error {
+		if none, err := store.Empty(); err != nil || !none {
+			return err
+		}
+		return datapath.Unload()
+	})
+}
+
+// comparePrograms says what is missing of the programs of an attachment.
+func comparePrograms(conn *nlmsg.Conn, l *layout) error {
+	for hook, name := range map[rtnl.Hook]string{rtnl.Ingress: "ingress", rtnl.Egress: "egress"} {
+		id, err := rtnl.Filter(conn, l.hostIndex, hook)
+		if err != nil {
+			return err
+		}
+		if id == 0 {
+			return fmt.Errorf("eBPF program is missing on %s of %q: emerita repair puts it back", name, l.hostIf)
+		}
+	}
+	h, err := datapath.Open()
+	if err != nil {
+		return fmt.Errorf("eBPF data path: %w: emerita repair puts it back", err)
+	}
+	defer h.Close()
+	known, err := h.Knows(endpointOf(l))
+	if err == nil && !known {
+		err = fmt.Errorf("the eBPF maps do not know %s: emerita repair tells them", l.key)
+	}
+	return err
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
+	"github.com/emerita-cni/emerita/internal/nft"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/state"
+	"github.com/emerita-cni/emerita/internal/sysctl"
+)
+
+// Repair puts back what attached containers share and somebody has removed: the
+// shared interface and its addresses, host routes, forwarding, the nftables
+// table, and the eBPF programs. What is right stays as it is. It goes on after
+// an error, and reports all.
+func (p *Plugin) Repair() error {
+	store, err := state.Open(p.StateDir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing is attached
+	}
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeIO, "open state", err)
+	}
+	defer store.Close()
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeNetlink, "open rtnetlink", err)
+	}
+	defer conn.Close()
+	attached, err := liveLayouts(store, conn)
+	if err != nil {
+		return err
+	}
+	errs := []error{p.repairRoutes(store, conn, attached), p.repairTable(store, attached), p.repairPrograms(store, conn, attached)}
+	return cniproto.Wrap(cniproto.CodeInternal, "repair", errors.Join(errs...))
+}
+
+// liveLayouts are the layouts of the attachments whose interface is there.
+func liveLayouts(store *state.Store, conn *nlmsg.Conn) ([]*layout, error) {
+	records, err := store.List("")
+	if err != nil {
+		return nil, cniproto.Wrap(cniproto.CodeIO, "read state", err)
+	}
+	var out []*layout
+	for _, r := range records {
+		if link, found, err := findHostLink(conn, r.Key, r); err == nil && found && r.Phase == state.Ready {
+			l := layoutOf(r)
+			l.hostIf, l.hostIndex = link.name, link.index
+			out = append(out, l)
+		}
+	}
+	return out, nil
+}
+
+func (p *Plugin) repairRoutes(store *state.Store, conn *nlmsg.Conn, attached []*layout) error {
+	tree := sysctl.OpenTree()
+	defer tree.Close()
+	var errs []error
+	done := map[string]bool{}
+	for _, l := range attached {
+		up4, up6 := findUplinks(conn, l)
+		errs = append(errs, p.enableForwarding(store, tree, l, up4, up6))
+		if done[l.gatewayIf] {
+			continue
+		}
+		done[l.gatewayIf] = true
+		index, _, _, err := ensureGatewayInterface(conn, tree, l.gatewayIf)
+		if err == nil {
+			err = p.mendHostRoutes(store, conn, l.gatewayIf, index)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Plugin) repairTable(store *state.Store, attached []*layout) error {
+	var networks []nft.Network
+	masquerade := false
+	for _, l := range attached {
+		networks = append(networks, l.networks()...)
+		masquerade = masquerade || l.masquerade
+	}
+	if ok, err := nft.Present(networks...); ok || len(networks) == 0 || err != nil && !masquerade {
+		return nil
+	}
+	return p.withSharedLock(store, func() error { return nft.Add(networks...) })
+}
+
+func (p *Plugin) repairPrograms(store *state.Store, conn *nlmsg.Conn, attached []*layout) error {
+	wanted := false
+	for _, l := range attached {
+		wanted = wanted || l.programs
+	}
+	if !wanted {
+		return nil
+	}
+	return p.withSharedLock(store, func() error {
+		h, _, err := datapath.OpenOrLoad()
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		return p.attachAll(store, conn, h)
+	})
+}
