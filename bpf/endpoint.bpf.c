@@ -78,7 +78,7 @@ static __always_inline int is_own(const struct self *me, const struct endpoint_k
 
 static __always_inline int from_ipv4(const struct self *me, struct cursor *c)
 {
-	struct endpoint_key key = { .network = me->ifc->network };
+	struct endpoint_key key = {.network = me->ifc->network};
 	struct iphdr *ip = take(c, sizeof(*ip));
 
 	if (!ip || ip->version != 4 || ip->ihl < 5)
@@ -112,7 +112,7 @@ static __always_inline int from_icmpv6(const struct self *me, __u32 offset)
 	case ND_NEIGHBOUR_SOLICIT:
 		return nd_options_own(skb, offset + 24, me->ifc) ? to_stack(me) : drop(me, DROP_ND);
 	case ND_NEIGHBOUR_ADVERT: {
-		struct endpoint_key key = { .network = me->ifc->network };
+		struct endpoint_key key = {.network = me->ifc->network};
 
 		if (bpf_skb_load_bytes(skb, offset + 8, key.addr, sizeof(key.addr)))
 			return drop(me, DROP_MALFORMED);
@@ -133,7 +133,7 @@ static __always_inline int unspecified(const struct in6_addr *a)
 
 static __always_inline int from_ipv6(const struct self *me, struct cursor *c)
 {
-	struct endpoint_key key = { .network = me->ifc->network };
+	struct endpoint_key key = {.network = me->ifc->network};
 	struct ipv6hdr *ip = take(c, sizeof(*ip));
 	__u8 next;
 	int verdict;
@@ -169,7 +169,7 @@ static __always_inline int from_ipv6(const struct self *me, struct cursor *c)
 
 static __always_inline int from_arp(const struct self *me, struct cursor *c)
 {
-	struct endpoint_key key = { .network = me->ifc->network };
+	struct endpoint_key key = {.network = me->ifc->network};
 	struct {
 		__u16 hardware, protocol;
 		__u8 hardware_len, protocol_len;
@@ -196,7 +196,7 @@ static __always_inline int from_arp(const struct self *me, struct cursor *c)
 SEC("tc")
 int from_container(struct __sk_buff *skb)
 {
-	struct self self = { .skb = skb, .ifindex = skb->ifindex };
+	struct self self = {.skb = skb, .ifindex = skb->ifindex};
 	const struct self *me = &self;
 	struct cursor c;
 	struct ethhdr *eth;
@@ -232,7 +232,7 @@ int from_container(struct __sk_buff *skb)
 SEC("tc")
 int to_container(struct __sk_buff *skb)
 {
-	struct self self = { .skb = skb, .ifindex = skb->ifindex };
+	struct self self = {.skb = skb, .ifindex = skb->ifindex};
 	const struct self *me = &self;
 	__u32 from_index = skb->ingress_ifindex;
 	const struct interface *from, *to;
@@ -242,8 +242,9 @@ int to_container(struct __sk_buff *skb)
 	if (!to)
 		return PASS;
 	from = bpf_map_lookup_elem(&interfaces, &from_index);
-	if (from && from->network != to->network && ((to->flags | from->flags) & INTERFACE_ISOLATED)) {
-		struct network_pair pair = { .from = from->network, .to = to->network };
+	if (from && from->network != to->network &&
+	    ((to->flags | from->flags) & INTERFACE_ISOLATED)) {
+		struct network_pair pair = {.from = from->network, .to = to->network};
 
 		if (!bpf_map_lookup_elem(&allowed, &pair))
 			return drop(me, DROP_ISOLATION);

@@ -19,7 +19,7 @@
 
 #define SEC(name) __attribute__((section(name), used))
 #undef __always_inline
-#define __always_inline inline __attribute__((always_inline))
+#define __always_inline	  inline __attribute__((always_inline))
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
 
@@ -31,10 +31,12 @@
 #define htonl(x) (x)
 #endif
 
-static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
+static void *(*const bpf_map_lookup_elem)(void *map,
+					  const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect_peer;
-static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, __u32 len) = (void *)BPF_FUNC_skb_pull_data;
+static long (*const bpf_skb_pull_data)(struct __sk_buff *skb,
+				       __u32 len) = (void *)BPF_FUNC_skb_pull_data;
 static long (*const bpf_skb_load_bytes)(const struct __sk_buff *skb, __u32 offset, void *to,
 					__u32 len) = (void *)BPF_FUNC_skb_load_bytes;
-static long (*const bpf_check_mtu)(struct __sk_buff *skb, __u32 ifindex, __u32 *mtu_len, __s32 len_diff,
-				   __u64 flags) = (void *)BPF_FUNC_check_mtu;
+static long (*const bpf_check_mtu)(struct __sk_buff *skb, __u32 ifindex, __u32 *mtu_len,
+				   __s32 len_diff, __u64 flags) = (void *)BPF_FUNC_check_mtu;

@@ -14,11 +14,11 @@ enum interface_flags {
 
 /* The host end of a container's device. */
 struct interface {
-	__u64 network;	/* identifier, from a hash of the name */
-	__u64 owner;	/* container, from a hash of its identifier */
-	__u32 flags;	/* interface_flags */
-	__u32 mtu;	/* bytes, without the Ethernet header */
-	__u8 mac[6];	/* the container's Ethernet address */
+	__u64 network; /* identifier, from a hash of the name */
+	__u64 owner;   /* container, from a hash of its identifier */
+	__u32 flags;   /* interface_flags */
+	__u32 mtu;     /* bytes, without the Ethernet header */
+	__u8 mac[6];   /* the container's Ethernet address */
 	__u8 pad[2];
 };
 

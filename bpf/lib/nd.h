@@ -29,7 +29,8 @@ static __always_inline int same_mac(const void *a, const void *b)
 }
 
 /* Checks the link-layer address options from an offset on. */
-static __always_inline int nd_options_own(struct __sk_buff *skb, __u32 offset, const struct interface *ifc)
+static __always_inline int nd_options_own(struct __sk_buff *skb, __u32 offset,
+					  const struct interface *ifc)
 {
 	for (int i = 0; i < ND_OPTIONS; i++) {
 		struct {

@@ -26,5 +26,5 @@ static __always_inline struct cursor packet(struct __sk_buff *skb)
 {
 	if ((void *)(long)skb->data + HEADERS > (void *)(long)skb->data_end)
 		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
-	return (struct cursor){ .pos = (void *)(long)skb->data, .end = (void *)(long)skb->data_end };
+	return (struct cursor){.pos = (void *)(long)skb->data, .end = (void *)(long)skb->data_end};
 }
