@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,19 @@ type runner struct {
 	res      *results
 }
 
+// runAddDel measures what the plan says and returns the results, encoded.
+func runAddDel(ctx context.Context, work string, encoded []byte, progress io.Writer) ([]byte, error) {
+	var p plan
+	if err := json.Unmarshal(encoded, &p); err != nil {
+		return nil, fmt.Errorf("decode plan: %w", err)
+	}
+	r := &runner{ctx: ctx, plan: p, work: work, progress: progress, res: &results{Plan: p, Failures: []string{}}}
+	if err := r.measure(); err != nil {
+		return nil, err
+	}
+	return r.res.encode()
+}
+
 // measure runs the sections on the same hosts, the one that leaves the most for
 // the kernel to tear down last.
 func (r *runner) measure() error {
@@ -34,7 +48,7 @@ func (r *runner) measure() error {
 		}
 	}()
 	for i, name := range r.plan.Variants {
-		h, err := newHost(r.work, name, fmt.Sprintf("eth%d", i))
+		h, err := newHost(r.work, newVariant(name), fmt.Sprintf("eth%d", i))
 		if err != nil {
 			return err
 		}

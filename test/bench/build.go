@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 )
 
 // pluginModule is where the upstream plugins come from; go.mod pins the version.
@@ -21,8 +20,9 @@ const pluginModule = "github.com/containernetworking/plugins"
 const emptyProgram = "package main\n\nfunc main() {}\n"
 
 // build fills work/bin with what is measured, everything with the flags of a
-// release of Emerita, and says what it runs on.
-func build(ctx context.Context, work, emerita string, p plan, stderr io.Writer) (machine, error) {
+// release of Emerita, and says what it runs on. Without the file emerita, Emerita
+// is left out.
+func build(ctx context.Context, work, emerita string, stderr io.Writer) (machine, error) {
 	bin := filepath.Join(work, "bin")
 	empty := filepath.Join(work, "empty.go")
 	if err := os.Mkdir(bin, 0o755); err != nil {
@@ -32,7 +32,7 @@ func build(ctx context.Context, work, emerita string, p plan, stderr io.Writer) 
 		return machine{}, fmt.Errorf("write the empty program: %w", err)
 	}
 	var version string
-	if slices.ContainsFunc(p.Variants, func(name string) bool { return newVariant(name).plugin == "emerita" }) {
+	if emerita != "" {
 		var err error
 		if version, err = copyEmerita(bin, emerita); err != nil {
 			return machine{}, err

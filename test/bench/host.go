@@ -40,8 +40,9 @@ type host struct {
 
 // newHost makes a host with an uplink. Its /var/lib is on the file system of the
 // working directory, as it would be on disk, its /run in memory.
-func newHost(work, name, ifname string) (*host, error) {
-	h := &host{variant: newVariant(name), bin: filepath.Join(work, "bin"), ifname: ifname, jobs: make(chan func()), netns: -1, probe: -1, outside: -1}
+func newHost(work string, v variant, ifname string) (*host, error) {
+	name := v.name
+	h := &host{variant: v, bin: filepath.Join(work, "bin"), ifname: ifname, jobs: make(chan func()), netns: -1, probe: -1, outside: -1}
 	lib := filepath.Join(work, "hosts", name)
 	if err := os.MkdirAll(lib, 0o755); err != nil {
 		return nil, fmt.Errorf("make host %q: %w", name, err)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -11,19 +12,27 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// insideCommand is the sub-command that the sandbox starts; it is not for people.
-const insideCommand = "inside"
+// The sub-commands that the tool itself starts; they are not for people.
+const (
+	insideCommand = "inside"
+	clientCommand = "client"
+	serverCommand = "server"
+)
 
 const usage = `bench measures CNI plugins. It has to run as root.
 
-  go run . [flags] [adddel]
+  go run . [flags] [adddel | datapath]
 
-adddel   wall and CPU time of ADD and DEL: alone, beside many containers, in bursts
+adddel    wall and CPU time of ADD and DEL: alone, beside many containers, in bursts
+datapath  throughput, latency, packets and connections per second, against loopback as well
+
+Without a sub-command it is one after the other.
 
 Everything happens in namespaces of the tool's own; nothing of the host is changed.
 
@@ -51,8 +60,13 @@ func run(args []string, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 
-	if len(args) == 2 && args[0] == insideCommand {
-		return inside(ctx, args[1], stderr)
+	if len(args) > 1 {
+		switch args[0] {
+		case insideCommand:
+			return inside(ctx, args[1:], stderr)
+		case clientCommand, serverCommand:
+			return exchange(args[0], args[1], stdout)
+		}
 	}
 
 	var o options
@@ -60,9 +74,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.emerita, "emerita", "../../bin/emerita", "the emerita binary `file`")
 	flags.StringVar(&o.out, "out", "../../docs/benchmarks", "`directory` for the report, the raw data and the plots")
-	flags.StringVar(&o.variants, "variants", strings.Join(variantNames(), ","), "what to measure, a comma-separated `list`")
-	flags.IntVar(&o.rounds, "rounds", 31, "rounds of single calls")
-	flags.BoolVar(&o.quick, "quick", false, "one-minute smoke run; writes to a new temporary directory instead of -out")
+	flags.StringVar(&o.variants, "variants", "", "what to measure, a comma-separated `list`; by default everything")
+	flags.IntVar(&o.rounds, "rounds", 0, "rounds: of single calls, by default 31; of the data path, by default 7")
+	flags.BoolVar(&o.quick, "quick", false, "smoke run, a minute for each sub-command; writes to a new temporary directory instead of -out")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		flags.PrintDefaults()
@@ -74,47 +88,92 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return errors.New("make namespaces: run as root")
 	}
 	switch sub := flags.Args(); {
-	case len(sub) == 0, len(sub) == 1 && sub[0] == "adddel":
+	case len(sub) == 0:
+		if err := addDel(ctx, o, stdout, stderr); err != nil {
+			return err
+		}
+		return dataPath(ctx, o, stdout, stderr)
+	case len(sub) == 1 && sub[0] == "adddel":
 		return addDel(ctx, o, stdout, stderr)
+	case len(sub) == 1 && sub[0] == "datapath":
+		return dataPath(ctx, o, stdout, stderr)
 	default:
 		return fmt.Errorf("sub-command %q: unknown, see -h", strings.Join(sub, " "))
 	}
 }
 
 // addDel builds what is measured, measures it in the sandbox and writes the report.
-func addDel(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
-	p, err := newPlan(o)
+func addDel(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	p, err := newPlan(o.or(31, variantNames()))
 	if err != nil {
 		return err
 	}
+	var res results
+	return o.measure(ctx, addDelSection, p.plugins(), p, &res, stderr, func(m machine, dir string) error {
+		res.Machine = m
+		if err := writeReport(dir, &res, stdout); err != nil {
+			return err
+		}
+		return failed(res.Failures)
+	})
+}
+
+// dataPath is the same for the data path.
+func dataPath(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	p, err := newPathPlan(o.or(7, pathVariantNames()))
+	if err != nil {
+		return err
+	}
+	var res pathResults
+	return o.measure(ctx, dataPathSection, p.plugins(), p, &res, stderr, func(m machine, dir string) error {
+		res.Machine = m
+		if err := writePathReport(dir, &res, stdout); err != nil {
+			return err
+		}
+		return failed(res.Failures)
+	})
+}
+
+// or fills in what a sub-command measures by default.
+func (o options) or(rounds int, variants []string) options {
+	o.rounds = cmp.Or(o.rounds, rounds)
+	o.variants = cmp.Or(o.variants, strings.Join(variants, ","))
+	return o
+}
+
+// measure builds the plugins, runs a section in the sandbox, which fills res, and
+// has the report written.
+func (o options) measure(ctx context.Context, section string, plugins []string, plan, res any, stderr io.Writer, report func(m machine, dir string) error) (err error) {
 	work, err := os.MkdirTemp("", "emerita-bench-")
 	if err != nil {
 		return fmt.Errorf("make a working directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 
-	machine, err := build(ctx, work, o.emerita, p, stderr)
+	emerita := ""
+	if slices.Contains(plugins, "emerita") {
+		emerita = o.emerita
+	}
+	m, err := build(ctx, work, emerita, stderr)
 	if err != nil {
 		return err
 	}
-	res, err := sandbox(ctx, work, p, stderr)
-	if err != nil {
+	if err := sandbox(ctx, work, section, plan, res, stderr); err != nil {
 		return err
 	}
-	res.Machine = machine
-
 	out := o.out
 	if o.quick {
 		if out, err = os.MkdirTemp("", "emerita-bench-quick-"); err != nil {
 			return fmt.Errorf("make a directory for the report: %w", err)
 		}
 	}
-	if err := writeReport(out, res, stdout); err != nil {
-		return err
-	}
-	fmt.Fprintf(stderr, "written to %s\n", filepath.Clean(out))
-	if n := len(res.Failures); n > 0 {
-		return fmt.Errorf("measure: %d calls did not keep the protocol, see above", n)
+	defer fmt.Fprintf(stderr, "written to %s\n", filepath.Clean(out))
+	return report(m, out)
+}
+
+func failed(failures []string) error {
+	if n := len(failures); n > 0 {
+		return fmt.Errorf("measure: %d calls went wrong, see above", n)
 	}
 	return nil
 }

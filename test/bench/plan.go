@@ -46,16 +46,33 @@ func newPlan(o options) (plan, error) {
 	if p.Rounds < 1 {
 		return plan{}, fmt.Errorf("rounds %d: at least one is needed", p.Rounds)
 	}
-	for name := range strings.SplitSeq(o.variants, ",") {
-		if !slices.Contains(variantNames(), name) {
-			return plan{}, fmt.Errorf("variant %q: unknown, there are %s", name, strings.Join(variantNames(), ", "))
+	var err error
+	p.Variants, err = choose(o.variants, variantNames())
+	return p, err
+}
+
+// choose splits a comma-separated list of known variants.
+func choose(list string, known []string) ([]string, error) {
+	var chosen []string
+	for name := range strings.SplitSeq(list, ",") {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("variant %q: unknown, there are %s", name, strings.Join(known, ", "))
 		}
-		if slices.Contains(p.Variants, name) {
-			return plan{}, fmt.Errorf("variant %q: named twice", name)
+		if slices.Contains(chosen, name) {
+			return nil, fmt.Errorf("variant %q: named twice", name)
 		}
-		p.Variants = append(p.Variants, name)
+		chosen = append(chosen, name)
 	}
-	return p, nil
+	return chosen, nil
+}
+
+// plugins are those that the plan needs.
+func (p plan) plugins() []string {
+	var plugins []string
+	for _, name := range p.Variants {
+		plugins = append(plugins, newVariant(name).plugin)
+	}
+	return plugins
 }
 
 // variantNames are plugin types, with "-masq" where ipMasq is on. The order is
@@ -79,7 +96,11 @@ type variant struct {
 // directory is the default of host-local, private to the variant's host.
 func newVariant(name string) variant {
 	plugin, _, masq := strings.Cut(name, "-")
-	i := slices.Index(variantNames(), name)
+	return configure(name, plugin, masq, 201+slices.Index(variantNames(), name))
+}
+
+// configure gives a variant the network 10.octet.0.0/16.
+func configure(name, plugin string, masq bool, octet int) variant {
 	config := map[string]any{
 		"cniVersion": "1.0.0",
 		"name":       "bench-" + name,
@@ -88,7 +109,7 @@ func newVariant(name string) variant {
 		"ipam": map[string]any{
 			"type":    "host-local",
 			"dataDir": "/var/lib/cni/networks",
-			"ranges":  [][]map[string]string{{{"subnet": fmt.Sprintf("10.%d.0.0/16", 201+i)}}},
+			"ranges":  [][]map[string]string{{{"subnet": fmt.Sprintf("10.%d.0.0/16", octet)}}},
 			"routes":  []map[string]string{{"dst": "0.0.0.0/0"}},
 		},
 	}

@@ -46,32 +46,42 @@ Written by `+"`make bench`"+`; do not edit. Raw samples: [%[1]s.json](%[1]s.json
 
 ![ADD beside attached containers, and single calls](%[1]s.svg)
 
-| | |
-| --- | --- |
-| date | %[2]s |
-| kernel | %[3]s |
-| CPU | %[4]d x %[5]s |
-| Go | %[6]s |
-| containernetworking/plugins | %[7]s |
-| emerita | %[8]s |
-| iptables | %[9]s |
-| file system of reservations and records | %[10]s |
+%[2]s| file system of reservations and records | %[3]s |
 
 Each variant has a host of its own, made of network and mount namespaces; the variants take turns, round by round,
-with a pause of %[11]v after each call in which nothing else runs. bridge and ptp use host-local; "-masq" is with ipMasq,
-which upstream does with iptables. Not counted are the first rounds (%[12]d of single calls, %[13]d beside attached containers), in which
+with a pause of %[4]v after each call in which nothing else runs. bridge and ptp use host-local; "-masq" is with ipMasq,
+which upstream does with iptables. Not counted are the first rounds (%[5]d of single calls, %[6]d beside attached containers), in which
 a plugin makes what all containers share. Compare within one run: absolute times belong to the machine.
-`, reportName, m.Date, m.Kernel, m.CPUs, m.CPU, m.Go, m.Plugins, orNone(m.Emerita), m.IPTables, m.Filesystem, r.Plan.Settle, r.Plan.WarmUp, r.Plan.LevelWarmUp)
+`, reportName, m.markdown(), m.Filesystem, r.Plan.Settle, r.Plan.WarmUp, r.Plan.LevelWarmUp)
 	for _, t := range tables(r) {
 		t.markdown(&b)
 	}
-	if len(r.Failures) > 0 {
-		b.WriteString("\n## Failures\n\n")
-		for _, f := range r.Failures {
-			fmt.Fprintf(&b, "* %s\n", strings.Join(strings.Fields(f), " "))
-		}
-	}
+	writeFailures(&b, r.Failures)
 	return b.String()
+}
+
+func writeFailures(b *strings.Builder, failures []string) {
+	if len(failures) == 0 {
+		return
+	}
+	b.WriteString("\n## Failures\n\n")
+	for _, f := range failures {
+		fmt.Fprintf(b, "* %s\n", strings.Join(strings.Fields(f), " "))
+	}
+}
+
+// markdown is the head of a report, a table that may be continued.
+func (m machine) markdown() string {
+	return fmt.Sprintf(`| | |
+| --- | --- |
+| date | %s |
+| kernel | %s |
+| CPU | %d x %s |
+| Go | %s |
+| containernetworking/plugins | %s |
+| emerita | %s |
+| iptables | %s |
+`, m.Date, m.Kernel, m.CPUs, m.CPU, m.Go, m.Plugins, orNone(m.Emerita), m.IPTables)
 }
 
 func orNone(version string) string {

@@ -27,21 +27,21 @@ const (
 // network namespaces. When it ends, by whatever cause, the kernel kills what it
 // started and drops every mount, namespace and link: no clean-up has to be
 // trusted. Being init, it also inherits, and can wait for, what a plugin left
-// running.
-func sandbox(ctx context.Context, work string, p plan, stderr io.Writer) (*results, error) {
-	b, err := json.Marshal(p)
+// running. It runs a section with a plan and fills res.
+func sandbox(ctx context.Context, work, section string, plan, res any, stderr io.Writer) error {
+	b, err := json.Marshal(plan)
 	if err != nil {
-		return nil, fmt.Errorf("encode plan: %w", err)
+		return fmt.Errorf("encode plan: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(work, planFile), b, 0o600); err != nil {
-		return nil, fmt.Errorf("write plan: %w", err)
+		return fmt.Errorf("write plan: %w", err)
 	}
 
 	// Pdeathsig is sent when the thread ends, not the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", insideCommand, work)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", insideCommand, section, work)
 	cmd.Stderr = stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
@@ -51,31 +51,37 @@ func sandbox(ctx context.Context, work string, p plan, stderr io.Writer) (*resul
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
-			return nil, errors.New("measure: interrupted")
+			return errors.New("measure: interrupted")
 		}
-		return nil, fmt.Errorf("measure: %w", err) // the sandbox has said why
+		return fmt.Errorf("measure: %w", err) // the sandbox has said why
 	}
 
 	b, err = os.ReadFile(filepath.Join(work, resultsFile))
 	if err != nil {
-		return nil, fmt.Errorf("read results: %w", err)
+		return fmt.Errorf("read results: %w", err)
 	}
-	var res results
-	if err := json.Unmarshal(b, &res); err != nil {
-		return nil, fmt.Errorf("decode results: %w", err)
+	if err := json.Unmarshal(b, res); err != nil {
+		return fmt.Errorf("decode results: %w", err)
 	}
-	return &res, nil
+	return nil
 }
 
-// inside is the process in the sandbox.
-func inside(ctx context.Context, work string, progress io.Writer) error {
-	b, err := os.ReadFile(filepath.Join(work, planFile))
+// The sections that the sandbox can run.
+const (
+	addDelSection   = "adddel"
+	dataPathSection = "datapath"
+)
+
+// inside is the process in the sandbox; args are the section and the working
+// directory.
+func inside(ctx context.Context, args []string, progress io.Writer) error {
+	if len(args) != 2 {
+		return fmt.Errorf("sandbox: %d arguments, want section and directory", len(args))
+	}
+	section, work := args[0], args[1]
+	plan, err := os.ReadFile(filepath.Join(work, planFile))
 	if err != nil {
 		return fmt.Errorf("read plan: %w", err)
-	}
-	var p plan
-	if err := json.Unmarshal(b, &p); err != nil {
-		return fmt.Errorf("decode plan: %w", err)
 	}
 	if err := privateMounts(); err != nil {
 		return err
@@ -83,15 +89,19 @@ func inside(ctx context.Context, work string, progress io.Writer) error {
 	if err := mount("proc", "/proc"); err != nil {
 		return err
 	}
-
-	r := &runner{ctx: ctx, plan: p, work: work, progress: progress, res: &results{Plan: p, Failures: []string{}}}
-	if err := r.measure(); err != nil {
+	var results []byte
+	switch section {
+	case addDelSection:
+		results, err = runAddDel(ctx, work, plan, progress)
+	case dataPathSection:
+		results, err = runDataPath(ctx, work, plan, progress)
+	default:
+		return fmt.Errorf("sandbox: section %q: unknown", section)
+	}
+	if err != nil {
 		return err
 	}
-	if b, err = r.res.encode(); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(work, resultsFile), b, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(work, resultsFile), results, 0o600); err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}
 	return nil

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emerita-cni/emerita/test/bench/internal/traffic"
+)
+
+// A pathPlan says what one run of the data path measures.
+type pathPlan struct {
+	Variants []string      `json:"variants"` // in the order of one round
+	Metrics  []metric      `json:"metrics"`
+	Rounds   int           `json:"rounds"`
+	WarmUp   time.Duration `json:"warm_up_ns"` // of each sample, not counted
+	// Streams take longer than the rest to find their speed.
+	StreamWindow time.Duration `json:"stream_window_ns"`
+	Window       time.Duration `json:"window_ns"`
+}
+
+func newPathPlan(o options) (pathPlan, error) {
+	p := pathPlan{
+		Metrics: metrics(), Rounds: o.rounds,
+		WarmUp: 100 * time.Millisecond, StreamWindow: 600 * time.Millisecond, Window: 300 * time.Millisecond,
+	}
+	if o.quick {
+		p.Rounds, p.WarmUp, p.StreamWindow, p.Window = 2, 30*time.Millisecond, 120*time.Millisecond, 80*time.Millisecond
+	}
+	if p.Rounds < 1 {
+		return pathPlan{}, fmt.Errorf("rounds %d: at least one is needed", p.Rounds)
+	}
+	var err error
+	p.Variants, err = choose(o.variants, pathVariantNames())
+	return p, err
+}
+
+// plugins are those that the plan needs; loopback has none.
+func (p pathPlan) plugins() []string {
+	var plugins []string
+	for _, name := range p.Variants {
+		plugins = append(plugins, newPathVariant(name).plugin)
+	}
+	return plugins
+}
+
+// The variants of the data path.
+const (
+	pathLoopback       = "loopback"
+	pathBridge         = "bridge"
+	pathBridgeMasq     = "bridge-masq"
+	pathPTP            = "ptp"
+	pathEmeritaOff     = "emerita-off"
+	pathEmerita        = "emerita"
+	pathEmeritaOffMasq = "emerita-off-masq"
+	pathEmeritaMasq    = "emerita-masq"
+)
+
+// pathVariantNames are plugin types with "-off" where the fast path is off and
+// "-masq" where ipMasq is on, in the order of a round.
+func pathVariantNames() []string {
+	return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaOffMasq, pathEmeritaMasq}
+}
+
+// newPathVariant has no plugin if the name is that of loopback.
+func newPathVariant(name string) variant {
+	if name == pathLoopback {
+		return variant{name: name}
+	}
+	plugin, _, _ := strings.Cut(name, "-")
+	v := configure("path-"+name, plugin, strings.HasSuffix(name, "-masq"), 211+slices.Index(pathVariantNames(), name))
+	v.name = name
+	if plugin == "emerita" {
+		v.config["device"] = "veth"
+		v.config["fastPath"] = "auto"
+		if strings.Contains(name, "-off") {
+			v.config["fastPath"] = "off"
+		}
+	}
+	return v
+}
+
+// A scope is who is at the other end of the container that is the client.
+type scope string
+
+const (
+	scopeLocal   scope = "container"
+	scopeHost    scope = "host"
+	scopeOutside scope = "outside"
+)
+
+// variants are those that a scope is measured with. The plain set is small where
+// a figure only has to be compared with bridge's.
+func (m metric) variants() []string {
+	switch {
+	case m.Scope == scopeHost:
+		return []string{pathBridge, pathPTP, pathEmeritaOff, pathEmerita}
+	case m.Scope == scopeOutside:
+		return []string{pathBridgeMasq, pathEmeritaOffMasq, pathEmeritaMasq}
+	case m.Kind == witness:
+		return []string{pathLoopback, pathBridge, pathEmerita}
+	case m.Few:
+		return []string{pathBridge, pathEmeritaOff, pathEmerita}
+	default:
+		return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita}
+	}
+}
+
+// A placing is on which CPUs client and server work.
+type placing string
+
+const (
+	anyCPU   placing = "any CPU"
+	sameCPU  placing = "same CPU"
+	crossCPU placing = "cross CPU"
+)
+
+// witness is the kind of a metric that iperf3 measures instead of this tool.
+const witness traffic.Kind = "iperf3"
+
+// A metric is one figure, measured with several variants in turn.
+type metric struct {
+	Name       string       `json:"name"`
+	Text       string       `json:"text"`
+	Scope      scope        `json:"scope"`
+	Kind       traffic.Kind `json:"kind"`
+	Congestion string       `json:"congestion,omitempty"` // none is the host's default
+	Flows      int          `json:"flows"`
+	Size       int          `json:"size"`
+	DualStack  bool         `json:"dual_stack,omitempty"`
+	CPUs       placing      `json:"cpus"`
+	Few        bool         `json:"few,omitempty"`
+}
+
+// latency tells whether the metric is a time, of which less is better.
+func (m metric) latency() bool { return m.Kind == traffic.Turns || m.Kind == traffic.UDPTurns }
+
+func (m metric) unit() string {
+	switch m.Kind {
+	case traffic.Turns, traffic.UDPTurns:
+		return "µs"
+	case traffic.Datagrams, traffic.Connections:
+		return "thousand/s"
+	default:
+		return "Gb/s"
+	}
+}
+
+// metrics are all figures, in the order of a round.
+func metrics() []metric {
+	const bulk = 128 << 10
+	stream := func(name, text string, at scope, congestion string, flows, size int) metric {
+		m := metric{Name: name, Text: text, Scope: at, Kind: traffic.Stream, Congestion: congestion, Flows: flows, Size: size, CPUs: crossCPU}
+		if flows > 1 {
+			m.CPUs = anyCPU
+		}
+		return m
+	}
+	other := func(name, text string, at scope, kind traffic.Kind, size int, cpus placing) metric {
+		return metric{Name: name, Text: text, Scope: at, Kind: kind, Flows: 1, Size: size, CPUs: cpus}
+	}
+	few := func(m metric) metric { m.Few = true; return m }
+	dual := stream("tcp1-dual", "TCP 1 flow, dual-stack listener", scopeLocal, "", 1, bulk)
+	dual.DualStack = true
+
+	all := []metric{
+		stream("tcp1", "TCP 1 flow, host's default", scopeLocal, "", 1, bulk),
+		stream("tcp4", "TCP 4 flows, host's default", scopeLocal, "", 4, bulk),
+		stream("tcp1-cubic", "TCP 1 flow, cubic", scopeLocal, "cubic", 1, bulk),
+		stream("tcp4-cubic", "TCP 4 flows, cubic", scopeLocal, "cubic", 4, bulk),
+		other("turns-same", "TCP request/response, same CPU", scopeLocal, traffic.Turns, 1, sameCPU),
+		other("turns-cross", "TCP request/response, cross CPU", scopeLocal, traffic.Turns, 1, crossCPU),
+		other("udp", "UDP 64 B received", scopeLocal, traffic.Datagrams, 64, crossCPU),
+		other("udp-turns-same", "UDP request/response, same CPU", scopeLocal, traffic.UDPTurns, 1, sameCPU),
+		other("udp-turns-cross", "UDP request/response, cross CPU", scopeLocal, traffic.UDPTurns, 1, crossCPU),
+		other("connections", "connections, cross CPU", scopeLocal, traffic.Connections, 1, crossCPU),
+		few(dual),
+		few(stream("tcp1-1k", "TCP 1 flow, writes of 1 KiB", scopeLocal, "", 1, 1<<10)),
+		few(stream("tcp1-16k", "TCP 1 flow, writes of 16 KiB", scopeLocal, "", 1, 16<<10)),
+	}
+	for _, at := range []scope{scopeHost, scopeOutside} {
+		prefix := string(at) + "-"
+		all = append(all,
+			stream(prefix+"tcp1", "TCP 1 flow, host's default", at, "", 1, bulk),
+			stream(prefix+"tcp1-cubic", "TCP 1 flow, cubic", at, "cubic", 1, bulk),
+			other(prefix+"turns-same", "TCP request/response, same CPU", at, traffic.Turns, 1, sameCPU),
+			other(prefix+"connections", "connections, cross CPU", at, traffic.Connections, 1, crossCPU),
+		)
+	}
+	return append(all,
+		other("outside-udp", "UDP 64 B received", scopeOutside, traffic.Datagrams, 64, crossCPU),
+		metric{Name: "iperf3", Text: "TCP 1 flow, host's default, by iperf3", Scope: scopeLocal, Kind: witness, Flows: 1, CPUs: crossCPU},
+	)
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// writePathPlots draws throughput and latency side by side, as SVG and PNG.
+func writePathPlots(base string, r *pathResults) error {
+	throughput, err := relativePlot(r, "Relative to bridge, more is better", []bar{
+		{"tcp1", "TCP, host's"}, {"tcp1-cubic", "TCP, cubic"}, {"tcp4-cubic", "4 TCP, cubic"},
+		{"udp", "UDP 64 B"}, {"connections", "connections"},
+	})
+	if err != nil {
+		return err
+	}
+	latency, err := relativePlot(r, "Median latency relative to bridge, less is better", []bar{
+		{"turns-same", "TCP, same CPU"}, {"turns-cross", "TCP, cross CPU"},
+		{"udp-turns-same", "UDP, same CPU"}, {"udp-turns-cross", "UDP, cross CPU"},
+	})
+	if err != nil {
+		return err
+	}
+	for _, format := range []string{"svg", "png"} {
+		if err := writePlot(base+"."+format, format, throughput, latency); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A bar is a metric and what stands below it.
+type bar struct{ metric, label string }
+
+// relativePlot has a group of bars for each metric, one for each variant.
+func relativePlot(r *pathResults, title string, bars []bar) (*plot.Plot, error) {
+	p := plot.New()
+	p.Title.Text = title
+	p.Y.Label.Text = "ratio of medians"
+	p.Y.Min, p.Y.Max = 0, 1.2
+	p.Legend.Top, p.Legend.Left = true, true
+	variants := slices.DeleteFunc([]string{pathLoopback, pathPTP, pathEmeritaOff, pathEmerita}, func(v string) bool {
+		return !slices.Contains(r.Plan.Variants, v)
+	})
+	const width = vg.Length(15)
+	for i, variant := range variants {
+		var values plotter.Values
+		var labels plotter.XYLabels
+		for x, b := range bars {
+			ratio := r.ratioOf(pathKey{b.metric, variant}, pathKey{b.metric, pathBridge}, func(s *pathSeries) []float64 { return s.Value })
+			text := timesText(ratio)
+			if math.IsNaN(ratio) {
+				ratio = 0 // what was not measured has no bar
+			}
+			values = append(values, ratio)
+			labels.XYs = append(labels.XYs, plotter.XY{X: float64(x), Y: ratio})
+			labels.Labels = append(labels.Labels, text)
+			p.Y.Max = max(p.Y.Max, ratio)
+		}
+		offset := width * (vg.Length(i) - vg.Length(len(variants)-1)/2)
+		chart, err := plotter.NewBarChart(values, width)
+		if err != nil {
+			return nil, fmt.Errorf("plot %q: %w", variant, err)
+		}
+		chart.Color, chart.Offset, chart.LineStyle.Width = pathHue(variant), offset, 0
+		texts, err := plotter.NewLabels(labels)
+		if err != nil {
+			return nil, fmt.Errorf("plot labels of %q: %w", variant, err)
+		}
+		for j := range texts.TextStyle {
+			texts.TextStyle[j].Font.Size = vg.Points(5)
+			texts.TextStyle[j].XAlign = draw.XCenter
+		}
+		texts.Offset = vg.Point{X: offset, Y: vg.Points(2)}
+		p.Add(chart, texts)
+		p.Legend.Add(variant, chart)
+	}
+	one := plotter.NewFunction(func(float64) float64 { return 1 })
+	one.Color, one.Width = pathHue(pathBridge), vg.Points(1.5)
+	p.Add(one)
+	p.Legend.Add(pathBridge, one)
+	names := make([]string, len(bars))
+	for i, b := range bars {
+		names[i] = b.label
+	}
+	p.NominalX(names...)
+	p.X.Min, p.X.Max = -0.5, float64(len(bars))-0.5
+	p.Y.Max *= 1.5 // room for the legend
+	return p, nil
+}
+
+// pathHue gives a variant the colour of its plugin, paler with the fast path off.
+func pathHue(variant string) color.Color {
+	switch variant {
+	case pathEmeritaOff:
+		return color.RGBA{R: 0xe3, G: 0x9c, B: 0xa3, A: 0xff}
+	case pathLoopback:
+		return color.RGBA{R: 0xc4, G: 0xc4, B: 0xc4, A: 0xff}
+	default:
+		return hue(variant)
+	}
+}

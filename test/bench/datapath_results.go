@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/emerita-cni/emerita/test/bench/internal/traffic"
+)
+
+// pathResults is what a run of the data path found.
+type pathResults struct {
+	Machine machine  `json:"machine"`
+	Plan    pathPlan `json:"plan"`
+	// Congestion is the congestion control that TCP has unless asked otherwise.
+	Congestion string        `json:"congestion"`
+	Programs   []string      `json:"programs"` // the variants whose devices have eBPF filters
+	Failures   []string      `json:"failures"`
+	Series     []*pathSeries `json:"series"`
+}
+
+// A pathKey names a series.
+type pathKey struct {
+	Metric  string `json:"metric"`
+	Variant string `json:"variant"`
+}
+
+// A pathSeries holds the samples of one metric with one variant, in the metric's
+// unit and in the order in which they were taken. Of a latency, Value is the
+// median of a sample and P99 what all but one turn in a hundred stayed below.
+type pathSeries struct {
+	pathKey
+	Value []float64 `json:"value"`
+	P99   []float64 `json:"p99,omitempty"`
+}
+
+func (r *pathResults) add(m metric, variant string, s traffic.Result) {
+	k := pathKey{m.Name, variant}
+	series := r.find(k)
+	if series == nil {
+		series = &pathSeries{pathKey: k}
+		r.Series = append(r.Series, series)
+	}
+	if m.latency() {
+		series.Value = append(series.Value, thousandths(s.P50))
+		series.P99 = append(series.P99, thousandths(s.P99))
+		return
+	}
+	series.Value = append(series.Value, thousandths(s.Rate))
+}
+
+// find returns the series of a key, or nil if it was not measured.
+func (r *pathResults) find(k pathKey) *pathSeries {
+	i := slices.IndexFunc(r.Series, func(have *pathSeries) bool { return have.pathKey == k })
+	if i < 0 {
+		return nil
+	}
+	return r.Series[i]
+}
+
+func thousandths(f float64) float64 { return math.Round(f*1000) / 1000 }
+
+// encode writes one series per line, like that of results.
+func (r *pathResults) encode() ([]byte, error) {
+	head := *r
+	head.Series = nil
+	b, err := json.MarshalIndent(head, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode results: %w", err)
+	}
+	var lines [][]byte
+	for _, s := range r.Series {
+		line, err := json.Marshal(s)
+		if err != nil {
+			return nil, fmt.Errorf("encode series %v: %w", s.pathKey, err)
+		}
+		lines = append(lines, append([]byte("    "), line...))
+	}
+	b = bytes.TrimSuffix(b, []byte("null\n}"))
+	return slices.Concat(b, []byte("[\n"), bytes.Join(lines, []byte(",\n")), []byte("\n  ]\n}\n")), nil
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// pathTables are the report of one run, the verdict first.
+func pathTables(r *pathResults) []table {
+	return []table{
+		pathGoalTable(r),
+		figureTable(r, scopeLocal, "Container to container"),
+		pathRatioTable(r, scopeLocal, "Container to container, ratios", pathBridge),
+		figureTable(r, scopeHost, "Container to a process on the host"),
+		pathRatioTable(r, scopeHost, "Container to a process on the host, ratios", pathBridge),
+		figureTable(r, scopeOutside, "Container to the outside, masqueraded"),
+		pathRatioTable(r, scopeOutside, "Container to the outside, masqueraded, ratios", pathBridgeMasq),
+	}
+}
+
+func pathGoalTable(r *pathResults) table {
+	t := table{
+		title: "Goals",
+		note:  "Ratios of medians of this run. Of request/response less is better, of all else more.",
+		head:  []string{"#", "figure", "of", "to", "goal", "measured", ""},
+	}
+	for _, g := range pathGoals() {
+		text := g.metric.Text
+		if g.metric.Scope != scopeLocal {
+			text += ", to the " + string(g.metric.Scope)
+		}
+		t.rows = append(t.rows, []string{g.name, text, g.own, g.ref, g.text(), timesText(g.ratio(r)), g.verdict(r)})
+	}
+	return t
+}
+
+// figureTable is medians and spread of all metrics of a scope.
+func figureTable(r *pathResults, at scope, title string) table {
+	t := table{title: title, note: "Median (min–max).", head: []string{"figure", "unit"}}
+	variants := r.variants(at)
+	t.head = append(t.head, variants...)
+	r.eachRow(at, func(m metric, text string, values func(*pathSeries) []float64) {
+		row := []string{text, m.unit()}
+		for _, v := range variants {
+			row = append(row, spreadText(r.find(pathKey{m.Name, v}), values))
+		}
+		t.rows = append(t.rows, row)
+	})
+	return t
+}
+
+// pathRatioTable is the same as ratios, to loopback and to a reference.
+func pathRatioTable(r *pathResults, at scope, title, ref string) table {
+	t := table{
+		title: title,
+		note:  fmt.Sprintf("Ratios of medians, to loopback / to %s. Of request/response less is better, of all else more.", ref),
+		head:  []string{"figure"},
+	}
+	if at == scopeOutside {
+		t.note = fmt.Sprintf("Ratios of medians, to %s. Of request/response less is better, of all else more.", ref)
+	}
+	variants := slices.DeleteFunc(r.variants(at), func(v string) bool { return v == pathLoopback })
+	t.head = append(t.head, variants...)
+	r.eachRow(at, func(m metric, text string, values func(*pathSeries) []float64) {
+		row := []string{text}
+		for _, v := range variants {
+			own := pathKey{m.Name, v}
+			cell := timesText(r.ratioOf(own, pathKey{m.Name, ref}, values))
+			if at != scopeOutside {
+				loopback := pathKey{localName(m), pathLoopback}
+				cell = timesText(r.ratioOf(own, loopback, values)) + " / " + cell
+			}
+			row = append(row, cell)
+		}
+		t.rows = append(t.rows, row)
+	})
+	return t
+}
+
+// localName is the metric of two containers that measures the same, which is what
+// loopback is measured with.
+func localName(m metric) string {
+	for _, other := range metrics() {
+		same := other
+		same.Name, same.Scope = m.Name, m.Scope
+		if other.Scope == scopeLocal && same == m {
+			return other.Name
+		}
+	}
+	return m.Name
+}
+
+// variants are those of the run that a scope is measured with, in order.
+func (r *pathResults) variants(at scope) []string {
+	return slices.DeleteFunc(slices.Clone(r.Plan.Variants), func(v string) bool {
+		return !slices.ContainsFunc(r.Plan.Metrics, func(m metric) bool { return m.Scope == at && slices.Contains(m.variants(), v) })
+	})
+}
+
+// eachRow calls f for every metric of a scope, and again for the p99 of a latency.
+func (r *pathResults) eachRow(at scope, f func(m metric, text string, values func(*pathSeries) []float64)) {
+	for _, m := range r.Plan.Metrics {
+		switch {
+		case m.Scope != at:
+		case m.latency():
+			f(m, m.Text+", p50", func(s *pathSeries) []float64 { return s.Value })
+			f(m, m.Text+", p99", func(s *pathSeries) []float64 { return s.P99 })
+		default:
+			f(m, m.Text, func(s *pathSeries) []float64 { return s.Value })
+		}
+	}
+}
+
+// ratioOf two medians, NaN if one was not measured.
+func (r *pathResults) ratioOf(own, ref pathKey, values func(*pathSeries) []float64) float64 {
+	o, f := r.find(own), r.find(ref)
+	if o == nil || f == nil {
+		return math.NaN()
+	}
+	return summarize(values(o)).median / summarize(values(f)).median
+}
+
+func spreadText(s *pathSeries, values func(*pathSeries) []float64) string {
+	if s == nil {
+		return "–"
+	}
+	w := summarize(values(s))
+	return fmt.Sprintf("%s (%s–%s)", figure(w.median), figure(w.min), figure(w.max))
+}
+
+// figure writes a value with three digits.
+func figure(f float64) string {
+	switch {
+	case f < 10:
+		return fmt.Sprintf("%.2f", f)
+	case f < 100:
+		return fmt.Sprintf("%.1f", f)
+	default:
+		return fmt.Sprintf("%.0f", f)
+	}
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package traffic
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// quiesce keeps the Go runtime out of the way of what is measured: no garbage
+// collection, and a P for each goroutine that blocks in a raw system call.
+func quiesce(s Spec) {
+	debug.SetGCPercent(-1)
+	runtime.GOMAXPROCS(s.Flows + 2)
+}
+
+// Run is the client of one sample. If it is the one that measures it writes a
+// Result; else it returns when the server has had enough. Its sockets are closed
+// by the end of the process.
+func Run(s Spec, out io.Writer) error {
+	quiesce(s)
+	if err := pin(s.CPU); err != nil {
+		return err
+	}
+	var res Result
+	var err error
+	switch s.Kind {
+	case Stream:
+		return sendStreams(s)
+	case Datagrams:
+		return sendDatagrams(s)
+	case Turns, UDPTurns:
+		res, err = takeTurns(s)
+	case Connections:
+		res, err = makeConnections(s)
+	default:
+		return fmt.Errorf("traffic %q: unknown", s.Kind)
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(out).Encode(res); err != nil {
+		return fmt.Errorf("tell the result: %w", err)
+	}
+	return nil
+}
+
+func sendStreams(s Spec) error {
+	errs := make([]error, s.Flows)
+	var wg sync.WaitGroup
+	for i := range s.Flows {
+		fd, err := connect(s)
+		if err != nil {
+			return err
+		}
+		wg.Go(func() {
+			if errs[i] = pin(s.CPU); errs[i] == nil {
+				errs[i] = send(fd, s)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func sendDatagrams(s Spec) error {
+	fd, err := connect(s)
+	if err != nil {
+		return err
+	}
+	return send(fd, s)
+}
+
+// send writes until the server ends, or is overdue.
+func send(fd int, s Spec) error {
+	buf := make([]byte, s.Size)
+	for overdue := time.Now().Add(s.WarmUp + s.Window + patience*time.Second); time.Now().Before(overdue); {
+		switch _, err := write(fd, buf); {
+		case err == nil, errors.Is(err, unix.ENOBUFS):
+		case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNREFUSED):
+			return nil // the server has gone
+		default:
+			return fmt.Errorf("send: %w", err)
+		}
+	}
+	return errors.New("send: the server does not end")
+}
+
+func takeTurns(s Spec) (Result, error) {
+	fd, err := connect(s)
+	if err != nil {
+		return Result{}, err
+	}
+	buf := make([]byte, s.Size)
+	turns := make([]time.Duration, 0, 1<<19) // at 1 µs, more than half a second
+	for w, before := newWindow(s, time.Now()), time.Now(); ; {
+		if _, err := write(fd, buf); err != nil {
+			return Result{}, fmt.Errorf("send request: %w", err)
+		}
+		if err := readFull(fd, buf); err != nil {
+			return Result{}, fmt.Errorf("wait for response: %w", err)
+		}
+		now := time.Now()
+		over := w.add(1, now)
+		if w.count > 0 && len(turns) < cap(turns) {
+			turns = append(turns, now.Sub(before))
+		}
+		if over {
+			return turnsOf(turns)
+		}
+		before = now
+	}
+}
+
+func makeConnections(s Spec) (Result, error) {
+	buf := make([]byte, 1)
+	for w := newWindow(s, time.Now()); ; {
+		fd, err := connect(s)
+		if err != nil {
+			return Result{}, err
+		}
+		if _, err := write(fd, buf); err != nil {
+			return Result{}, fmt.Errorf("send the byte of a connection: %w", err)
+		}
+		if err := readFull(fd, buf); err != nil {
+			return Result{}, fmt.Errorf("wait for the byte of a connection: %w", err)
+		}
+		unix.Close(fd)
+		if now := time.Now(); w.add(1, now) {
+			return Result{Rate: w.perSecond(now) / 1e3}, nil
+		}
+	}
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package traffic
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// A Kind is what client and server do with each other.
+type Kind string
+
+// The kinds of traffic.
+const (
+	Stream      Kind = "stream"      // TCP, one way, as fast as the receiver takes it
+	Turns       Kind = "tcp turns"   // TCP, one request and one response at a time
+	Datagrams   Kind = "datagrams"   // UDP, one way, as fast as the sender can
+	UDPTurns    Kind = "udp turns"   // UDP, one request and one response at a time
+	Connections Kind = "connections" // TCP, one at a time: connect, a byte each way, close
+)
+
+// ServerMeasures tells whose result counts: of traffic that goes one way it is
+// what arrives.
+func (k Kind) ServerMeasures() bool { return k == Stream || k == Datagrams }
+
+// A Spec says what one side of one sample does. Client and server get the same
+// one but for CPU and Server.
+type Spec struct {
+	Kind       Kind           `json:"kind"`
+	Server     netip.AddrPort `json:"server"`               // where the client connects to; the server takes any free port
+	DualStack  bool           `json:"dual_stack,omitempty"` // the server listens on the IPv6 wildcard and gets IPv4 mapped
+	Congestion string         `json:"congestion,omitempty"` // congestion control of the sender; none is the namespace's own
+	Flows      int            `json:"flows"`                // streams at once
+	Size       int            `json:"size"`                 // bytes of a write, of a datagram, of a request and its response
+	CPU        int            `json:"cpu"`                  // that the work is pinned to, -1 for none
+	WarmUp     time.Duration  `json:"warm_up_ns"`           // what is not counted, at the beginning
+	Window     time.Duration  `json:"window_ns"`            // what is
+}
+
+// A Result is what one side found. A side that has nothing to measure has none.
+type Result struct {
+	// Rate is in Gb/s of a stream's payload, thousands of datagrams or connections
+	// a second, zero for turns.
+	Rate float64 `json:"rate,omitempty"`
+	// P50 and P99 of a turn, in microseconds.
+	P50 float64 `json:"p50,omitempty"`
+	P99 float64 `json:"p99,omitempty"`
+}
+
+// turnsOf summarises durations, of which there has to be at least one. It sorts
+// them.
+func turnsOf(d []time.Duration) (Result, error) {
+	if len(d) == 0 {
+		return Result{}, fmt.Errorf("no turn ended in the window")
+	}
+	slices.Sort(d)
+	at := func(q float64) float64 { return float64(d[int(q*float64(len(d)-1))]) / float64(time.Microsecond) }
+	return Result{P50: at(0.50), P99: at(0.99)}, nil
+}
+
+// A window tells when to start counting and when to stop.
+type window struct {
+	begin, end time.Time
+	count      int64
+	from       time.Time // of the first count, zero before
+}
+
+func newWindow(s Spec, now time.Time) *window {
+	begin := now.Add(s.WarmUp)
+	return &window{begin: begin, end: begin.Add(s.Window)}
+}
+
+// add counts n of what has come in by now, unless it is still warming up, and
+// tells whether the window is over.
+func (w *window) add(n int64, now time.Time) bool {
+	switch {
+	case now.Before(w.begin):
+		return false
+	case w.from.IsZero():
+		w.from = now // what came before this moment is warm-up
+		return false
+	}
+	w.count += n
+	return !now.Before(w.end)
+}
+
+// perSecond is the rate between the first count and now.
+func (w *window) perSecond(now time.Time) float64 {
+	return float64(w.count) / now.Sub(w.from).Seconds()
+}
