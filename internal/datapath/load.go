@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +23,9 @@ func load() error {
 	if err != nil {
 		return errors.Join(ErrUnavailable, err)
 	}
-	_ = rlimit.RemoveMemlock() // before Linux 5.11 only; the load tells
+	// Before Linux 5.11 maps count as locked memory. The library's own package
+	// for this asks the kernel at import, on every start; failing, the load tells.
+	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	spec, err := loadEndpoint()
 	if err != nil {
 		return fmt.Errorf("read eBPF object: %w", err)
