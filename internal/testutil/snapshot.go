@@ -14,7 +14,7 @@ import (
 
 // volatile is what differs between two looks at an unchanged host. The carrier of a
 // bridge without ports, as emerita0 may be, is seen up to a second late.
-var volatile = regexp.MustCompile(`(valid_lft|preferred_lft) \S+|expires \S+sec|# handle \d+|@if\d+|link-netnsid \d+|^\d+: |NO-CARRIER,| state (UP|DOWN|UNKNOWN)`)
+var volatile = regexp.MustCompile(`(valid_lft|preferred_lft) \S+|expires \S+sec|# handle \d+|counter packets \d+ bytes \d+|@if\d+|link-netnsid \d+|^\d+: |NO-CARRIER,| state (UP|DOWN|UNKNOWN)`)
 
 // Snapshot is everything on the host that the plugin could leave behind, in
 // comparable form: links, addresses, routes, rules, neighbours, nftables,
