@@ -74,7 +74,7 @@ func (r *pathResults) take(ctx context.Context, p *path, m metric, cpus [2]int, 
 		WarmUp: r.Plan.WarmUp, Window: r.Plan.Window,
 	}
 	if m.Kind == traffic.Stream {
-		s.Window = r.Plan.StreamWindow
+		s.WarmUp, s.Window = r.Plan.StreamWarmUp, r.Plan.StreamWindow
 	}
 	switch m.CPUs {
 	case sameCPU:

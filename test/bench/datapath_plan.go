@@ -13,22 +13,27 @@ import (
 
 // A pathPlan says what one run of the data path measures.
 type pathPlan struct {
-	Variants []string      `json:"variants"` // in the order of one round
-	Metrics  []metric      `json:"metrics"`
-	Rounds   int           `json:"rounds"`
-	WarmUp   time.Duration `json:"warm_up_ns"` // of each sample, not counted
+	Variants []string `json:"variants"` // in the order of one round
+	Metrics  []metric `json:"metrics"`
+	Rounds   int      `json:"rounds"`
+	// A sample warms up, which is not counted, and is then counted for a window.
 	// Streams take longer than the rest to find their speed.
+	StreamWarmUp time.Duration `json:"stream_warm_up_ns"`
 	StreamWindow time.Duration `json:"stream_window_ns"`
+	WarmUp       time.Duration `json:"warm_up_ns"`
 	Window       time.Duration `json:"window_ns"`
 }
 
 func newPathPlan(o options) (pathPlan, error) {
 	p := pathPlan{
 		Metrics: metrics(), Rounds: o.rounds,
-		WarmUp: 100 * time.Millisecond, StreamWindow: 600 * time.Millisecond, Window: 300 * time.Millisecond,
+		StreamWarmUp: 200 * time.Millisecond, StreamWindow: 600 * time.Millisecond,
+		WarmUp: 50 * time.Millisecond, Window: 300 * time.Millisecond,
 	}
 	if o.quick {
-		p.Rounds, p.WarmUp, p.StreamWindow, p.Window = 2, 30*time.Millisecond, 120*time.Millisecond, 80*time.Millisecond
+		p.Rounds = 2
+		p.StreamWarmUp, p.StreamWindow = 150*time.Millisecond, 150*time.Millisecond
+		p.WarmUp, p.Window = 30*time.Millisecond, 80*time.Millisecond
 	}
 	if p.Rounds < 1 {
 		return pathPlan{}, fmt.Errorf("rounds %d: at least one is needed", p.Rounds)

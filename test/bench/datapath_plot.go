@@ -48,6 +48,10 @@ func relativePlot(r *pathResults, title string, bars []bar) (*plot.Plot, error) 
 	p.Y.Label.Text = "ratio of medians"
 	p.Y.Min, p.Y.Max = 0, 1.2
 	p.Legend.Top, p.Legend.Left = true, true
+	one := plotter.NewFunction(func(float64) float64 { return 1 })
+	one.Color, one.Width = pathHue(pathBridge), vg.Points(1.5)
+	p.Add(one)
+	p.Legend.Add(pathBridge, one)
 	variants := slices.DeleteFunc([]string{pathLoopback, pathPTP, pathEmeritaOff, pathEmerita}, func(v string) bool {
 		return !slices.Contains(r.Plan.Variants, v)
 	})
@@ -84,10 +88,6 @@ func relativePlot(r *pathResults, title string, bars []bar) (*plot.Plot, error) 
 		p.Add(chart, texts)
 		p.Legend.Add(variant, chart)
 	}
-	one := plotter.NewFunction(func(float64) float64 { return 1 })
-	one.Color, one.Width = pathHue(pathBridge), vg.Points(1.5)
-	p.Add(one)
-	p.Legend.Add(pathBridge, one)
 	names := make([]string, len(bars))
 	for i, b := range bars {
 		names[i] = b.label

@@ -18,7 +18,7 @@ type pathResults struct {
 	Plan    pathPlan `json:"plan"`
 	// Congestion is the congestion control that TCP has unless asked otherwise.
 	Congestion string        `json:"congestion"`
-	Programs   []string      `json:"programs"` // the variants whose devices have eBPF filters
+	Programs   []string      `json:"programs"` // the variants whose client sends through an eBPF filter
 	Failures   []string      `json:"failures"`
 	Series     []*pathSeries `json:"series"`
 }

@@ -89,10 +89,11 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	switch sub := flags.Args(); {
 	case len(sub) == 0:
-		if err := addDel(ctx, o, stdout, stderr); err != nil {
+		err := addDel(ctx, o, stdout, stderr)
+		if ctx.Err() != nil {
 			return err
 		}
-		return dataPath(ctx, o, stdout, stderr)
+		return errors.Join(err, dataPath(ctx, o, stdout, stderr))
 	case len(sub) == 1 && sub[0] == "adddel":
 		return addDel(ctx, o, stdout, stderr)
 	case len(sub) == 1 && sub[0] == "datapath":
