@@ -4,11 +4,15 @@
 
 #include "lib/drop.h"
 #include "lib/endpoint.h"
+#include "lib/ipv6.h"
 #include "lib/nd.h"
 #include "lib/parse.h"
 
 /* Let whoever comes next decide: another filter, and then the host stack. */
 #define PASS TC_ACT_UNSPEC
+
+/* A check found nothing on which to decide. */
+#define UNDECIDED -2
 
 /* The packet and the container that it is from or for. The index is read from
  * the packet once: compilers move a second read to an address computed from
@@ -121,50 +125,44 @@ static __always_inline int from_icmpv6(const struct self *me, __u32 offset)
 		return to_stack(me);
 	}
 	}
-	return -2; /* nothing special */
-}
-
-static __always_inline int unspecified(const struct in6_addr *a)
-{
-	const __u32 *w = (const __u32 *)a;
-
-	return !(w[0] | w[1] | w[2] | w[3]);
+	return UNDECIDED;
 }
 
 static __always_inline int from_ipv6(const struct self *me, struct cursor *c)
 {
 	struct endpoint_key key = {.network = me->ifc->network};
 	struct ipv6hdr *ip = take(c, sizeof(*ip));
-	__u8 next;
-	int verdict;
+	int direct, verdict;
 
 	if (!ip || ip->version != 6)
 		return drop(me, DROP_MALFORMED);
 	__builtin_memcpy(key.addr, &ip->saddr, sizeof(key.addr));
-	next = ip->nexthdr;
-	/* The unspecified address asks whether an address is free, which only
+	/* The maps hold IPv4 addresses as mapped ones, which IPv6 has no right to.
+	 * The unspecified address asks whether an address is free, which only
 	 * ICMPv6 does; nobody but the host hears it.
 	 */
-	if (!is_own(me, &key) && !(unspecified(&ip->saddr) && next == IPPROTO_ICMPV6))
+	if ((!is_own(me, &key) || v6_mapped(&ip->saddr)) &&
+	    !(v6_unspecified(&ip->saddr) && ip->nexthdr == IPPROTO_ICMPV6))
 		return drop(me, DROP_SOURCE_IPV6);
-	if (ip->hop_limit <= 1)
-		next = IPPROTO_NONE;
+	direct = ip->hop_limit > 1 && v6_forwarded(&ip->saddr) && v6_forwarded(&ip->daddr);
 	__builtin_memcpy(key.addr, &ip->daddr, sizeof(key.addr));
-	switch (next) {
+	switch (ip->nexthdr) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
-		return deliver(me, &key);
+		break;
 	case IPPROTO_ICMPV6:
 		verdict = from_icmpv6(me, ETH_HLEN + sizeof(*ip));
-		return verdict == -2 ? deliver(me, &key) : verdict;
+		if (verdict != UNDECIDED)
+			return verdict;
+		break;
 	case IPPROTO_HOPOPTS:
-		/* The jumbo payload option that the kernel itself puts before
-		 * the TCP header of a BIG TCP packet (net/ipv6/ip6_output.c).
-		 */
-		if (me->skb->gso_size)
-			return deliver(me, &key);
+		if (me->skb->gso_size && v6_big_tcp(me->skb, ETH_HLEN + sizeof(*ip)))
+			break;
+		return to_stack(me);
+	default:
+		return to_stack(me);
 	}
-	return to_stack(me);
+	return direct ? deliver(me, &key) : to_stack(me);
 }
 
 static __always_inline int from_arp(const struct self *me, struct cursor *c)

@@ -13,7 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go tool bpf2go -target bpfel -cflags "-O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu" endpoint ../../bpf/endpoint.bpf.c -- -I../../bpf
+// The committed object is that of clang 14.0.6, which Debian 12 has: with the same
+// one scripts/fresh.sh compares it.
+//
+//go:generate go tool bpf2go -target bpfel -cflags "-O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu" endpoint ../../bpf/endpoint.bpf.c -- -I../../bpf
 
 // load loads the programs and pins them and their maps. Maps that are pinned
 // already are used: they know the containers that run. A load that was killed
