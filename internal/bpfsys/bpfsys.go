@@ -52,22 +52,31 @@ func Open(path string) (FD, error) {
 // Update writes an entry of a map, new or not. Key and value have exactly the
 // sizes of the map's.
 func (fd FD) Update(key, value []byte) error {
-	return fd.elem(unix.BPF_MAP_UPDATE_ELEM, key, value, "update map")
+	return fd.elem(unix.BPF_MAP_UPDATE_ELEM, key, value, unix.BPF_ANY, "update map")
+}
+
+// Insert writes an entry that a map does not have. The error wraps unix.EEXIST
+// if it has one.
+func (fd FD) Insert(key, value []byte) error {
+	return fd.elem(unix.BPF_MAP_UPDATE_ELEM, key, value, unix.BPF_NOEXIST, "insert into map")
 }
 
 // Delete removes an entry. The error wraps unix.ENOENT if there is none.
 func (fd FD) Delete(key []byte) error {
-	return fd.elem(unix.BPF_MAP_DELETE_ELEM, key, nil, "delete map entry")
+	return fd.elem(unix.BPF_MAP_DELETE_ELEM, key, nil, 0, "delete map entry")
 }
 
 // Lookup reads an entry into value. The error wraps unix.ENOENT if there is
 // none.
 func (fd FD) Lookup(key, value []byte) error {
-	return fd.elem(unix.BPF_MAP_LOOKUP_ELEM, key, value, "look up map entry")
+	return fd.elem(unix.BPF_MAP_LOOKUP_ELEM, key, value, 0, "look up map entry")
 }
 
-func (fd FD) elem(command uintptr, key, value []byte, what string) error {
-	attr := elemAttr{mapFD: uint32(fd), key: unsafe.Pointer(unsafe.SliceData(key)), value: unsafe.Pointer(unsafe.SliceData(value))}
+func (fd FD) elem(command uintptr, key, value []byte, flags uint64, what string) error {
+	attr := elemAttr{
+		mapFD: uint32(fd), flags: flags,
+		key: unsafe.Pointer(unsafe.SliceData(key)), value: unsafe.Pointer(unsafe.SliceData(value)),
+	}
 	_, errno := call(command, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if errno != 0 {
 		return fmt.Errorf("%s: %w", what, errno)

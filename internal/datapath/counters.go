@@ -4,6 +4,7 @@ package datapath
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -24,7 +25,11 @@ const countersSize = 8 * (6 + dropReasons)
 // error wraps unix.ENOENT if it is not known.
 func (h *Handle) Counters(ifindex int) (Counters, error) {
 	var sum Counters
-	raw := make([]byte, countersSize*possibleCPUs())
+	cpus, err := possibleCPUs()
+	if err != nil {
+		return sum, err
+	}
+	raw := make([]byte, countersSize*cpus)
 	if err := h.counts.Lookup(indexKey(ifindex), raw); err != nil {
 		return sum, err
 	}
@@ -41,16 +46,17 @@ func (h *Handle) Counters(ifindex int) (Counters, error) {
 }
 
 // possibleCPUs is the number of values that a per-CPU map has for a key: the
-// kernel's possible CPUs ("0-3"), online or not.
-func possibleCPUs() int {
+// kernel's possible CPUs ("0-3"), online or not. A guess will not do: the kernel
+// reads and writes that many, whatever the size of the buffer.
+func possibleCPUs() (int, error) {
 	raw, err := os.ReadFile("/sys/devices/system/cpu/possible")
 	if err != nil {
-		return 1
+		return 0, fmt.Errorf("count CPUs: %w", err)
 	}
 	text := strings.TrimSpace(string(raw))
 	last, err := strconv.Atoi(text[strings.LastIndexAny(text, "-,")+1:])
 	if err != nil {
-		return 1
+		return 0, fmt.Errorf("count CPUs: %w", err)
 	}
-	return last + 1
+	return last + 1, nil
 }

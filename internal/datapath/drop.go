@@ -18,7 +18,7 @@ func dropNames() []string {
 }
 
 func (d Drop) String() string {
-	if names := dropNames(); int(d) < len(names) {
+	if names := dropNames(); d >= 0 && int(d) < len(names) {
 		return names[d]
 	}
 	return "unknown"

@@ -25,11 +25,12 @@ type Endpoint struct {
 }
 
 // Register tells the programs of a container's interface, before they are
-// attached to it. It may send nothing until RegisterAddrs.
+// attached to it. It may send nothing until RegisterAddrs. One that they know
+// already keeps its counters.
 func (h *Handle) Register(e Endpoint) error {
 	key := indexKey(e.IfIndex)
 	// The counters first: the programs count only where there is an entry.
-	if err := h.counts.Update(key, make([]byte, countersSize*possibleCPUs())); err != nil {
+	if err := h.startCounting(e); err != nil {
 		return fmt.Errorf("register counters: %w", err)
 	}
 	for _, other := range e.Allowed {
@@ -41,6 +42,25 @@ func (h *Handle) Register(e Endpoint) error {
 	}
 	if err := h.interfaces.Update(key, interfaceValue(e)); err != nil {
 		return fmt.Errorf("register interface: %w", err)
+	}
+	return nil
+}
+
+// startCounting makes counters of zero, unless those that there are were counted
+// for the same container: its programs are being replaced or put back.
+func (h *Handle) startCounting(e Endpoint) error {
+	cpus, err := possibleCPUs()
+	if err != nil {
+		return err
+	}
+	key, zero := indexKey(e.IfIndex), make([]byte, countersSize*cpus)
+	known, is := make([]byte, interfaceSize), interfaceValue(e)
+	const who = 16 // network and owner
+	if h.interfaces.Lookup(key, known) != nil || string(known[:who]) != string(is[:who]) {
+		return h.counts.Update(key, zero)
+	}
+	if err := h.counts.Insert(key, zero); !errors.Is(err, unix.EEXIST) {
+		return err
 	}
 	return nil
 }
