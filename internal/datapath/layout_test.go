@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/google/go-cmp/cmp"
+)
+
+func mustSpec(t *testing.T) *ebpf.CollectionSpec {
+	t.Helper()
+	spec, err := loadEndpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+// fields cuts an encoded structure as the BTF of a map's key or value says.
+func fields(t *testing.T, typ btf.Type, raw []byte) map[string][]byte {
+	t.Helper()
+	s, ok := btf.UnderlyingType(typ).(*btf.Struct)
+	if !ok {
+		t.Fatalf("%v is no structure", typ)
+	}
+	if int(s.Size) != len(raw) {
+		t.Fatalf("struct %s has %d bytes, its encoding %d", s.Name, s.Size, len(raw))
+	}
+	out := map[string][]byte{}
+	for _, m := range s.Members {
+		size, err := btf.Sizeof(m.Type)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[m.Name] = raw[m.Offset.Bytes():][:size]
+	}
+	return out
+}
+
+// TestLayout compares what ADD writes with the structures of the object.
+func TestLayout(t *testing.T) {
+	t.Parallel()
+	maps := mustSpec(t).Maps
+	u32 := func(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+	u64 := func(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
+	e := Endpoint{
+		Network: 0x0102030405060708, Owner: 0x1112131415161718, IfIndex: 0x21222324, MTU: 0x31323334,
+		MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}, FastPath: true, Isolated: true,
+	}
+	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	mapped := netip.AddrFrom16(v4.As16()).AsSlice()
+	for _, c := range []struct {
+		name string
+		typ  btf.Type
+		raw  []byte
+		want map[string][]byte
+	}{
+		{"interface", maps[pinInterfaces].Value, interfaceValue(e), map[string][]byte{
+			"network": u64(uint64(e.Network)), "owner": u64(uint64(e.Owner)), "flags": u32(flagFastPath | flagIsolated),
+			"mtu": u32(uint32(e.MTU)), "mac": e.MAC, "pad": {0, 0},
+		}},
+		{"endpoint", maps[pinEndpoints].Value, endpointValue(e), map[string][]byte{
+			"ifindex": u32(uint32(e.IfIndex)), "mtu": u32(uint32(e.MTU)), "owner": u64(uint64(e.Owner)),
+		}},
+		{"key of IPv4", maps[pinEndpoints].Key, endpointKey(e.Network, v4), map[string][]byte{
+			"network": u64(uint64(e.Network)), "addr": mapped,
+		}},
+		{"key of IPv6", maps[pinEndpoints].Key, endpointKey(e.Network, v6), map[string][]byte{
+			"network": u64(uint64(e.Network)), "addr": v6.AsSlice(),
+		}},
+		{"pair of networks", maps[pinAllowed].Key, pairKey(7, 8), map[string][]byte{"from": u64(7), "to": u64(8)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(c.want, fields(t, c.typ, c.raw)); diff != "" {
+				t.Errorf("encoding differs from the object's (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLayoutOfIndexKeys(t *testing.T) {
+	t.Parallel()
+	maps := mustSpec(t).Maps
+	for _, name := range []string{pinInterfaces, pinCounts} {
+		if size := int(maps[name].KeySize); size != len(indexKey(1)) {
+			t.Errorf("map %s has keys of %d bytes, ADD writes %d", name, size, len(indexKey(1)))
+		}
+	}
+}
+
+// TestLayoutOfCounters compares the order and number of the counters.
+func TestLayoutOfCounters(t *testing.T) {
+	t.Parallel()
+	raw := make([]byte, countersSize)
+	for i := range countersSize / 8 {
+		binary.NativeEndian.PutUint64(raw[8*i:], uint64(i))
+	}
+	got := fields(t, mustSpec(t).Maps[pinCounts].Value, raw)
+	at := func(i, n int) []byte { return raw[8*i:][:8*n] }
+	want := map[string][]byte{
+		"fast_packets": at(0, 1), "fast_bytes": at(1, 1), "out_packets": at(2, 1), "out_bytes": at(3, 1),
+		"in_packets": at(4, 1), "in_bytes": at(5, 1), "drops": at(6, dropReasons),
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); diff != "" {
+		t.Errorf("counters differ from the object's (-want +got):\n%s", diff)
+	}
+}
