@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files and the expected output in scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"emerita": main})
+	testscript.Main(m, map[string]func(){"emerita": main, "without": withoutCalls})
 }
 
 // TestScripts runs testdata/script/*.txt, which specify the program as its users
@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"snapshot": cmdSnapshot,
 			"netns":    cmdNetns,
+			"reach":    cmdReach,
 		},
 	})
 }

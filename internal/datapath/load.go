@@ -21,11 +21,16 @@ import (
 // load loads the programs and pins them and their maps. Maps that are pinned
 // already are used: they know the containers that run. A load that was killed
 // leaves maps, or a directory without the last program, and is made good.
-func load() error {
+func load() (err error) {
 	dir, err := makePinDir()
 	if err != nil {
 		return errors.Join(ErrUnavailable, err)
 	}
+	defer func() {
+		if err != nil && os.Remove(dir) == nil { // it is empty: nobody uses it
+			err = errors.Join(err, unmountOwn(dir))
+		}
+	}()
 	// Before Linux 5.11 maps count as locked memory. The library's own package
 	// for this asks the kernel at import, on every start; failing, the load tells.
 	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
@@ -57,6 +62,25 @@ func load() error {
 	return nil
 }
 
+// Available says, without a trace on the host, why OpenOrLoad would fail: nil if
+// the programs are loaded, or as far as is known can be. Other errors than that of
+// a hostile pin directory wrap ErrUnavailable.
+func Available() error {
+	h, err := Open()
+	if err == nil {
+		h.Close()
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		return errors.Join(ErrUnavailable, err)
+	}
+	return m.Close()
+}
+
 // Unload removes all pins, and the bpffs if it is ours. Programs that are
 // attached stay so, with their maps.
 func Unload() error {
@@ -73,13 +97,17 @@ func Unload() error {
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove pins: %w", err)
 	}
+	return unmountOwn(dir)
+}
+
+// unmountOwn removes the bpffs of a pin directory that is gone, if it is ours.
+func unmountOwn(dir string) error {
 	if filepath.Dir(dir) != ownFS {
 		return nil
 	}
 	if err := unix.Unmount(ownFS, 0); err != nil {
 		return fmt.Errorf("unmount %s: %w", ownFS, err)
 	}
-	_ = os.Remove(ownFS) // what else is there is not ours
-	_ = os.Remove(filepath.Dir(ownFS))
+	removeOwnFS()
 	return nil
 }

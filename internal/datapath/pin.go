@@ -61,6 +61,7 @@ func makePinDir() (string, error) {
 			return "", fmt.Errorf("make mount point of bpffs: %w", err)
 		}
 		if err := unix.Mount("bpf", ownFS, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
+			removeOwnFS()
 			return "", fmt.Errorf("mount bpffs at %s: %w: mount one at %s", ownFS, err, systemFS)
 		}
 		dir = filepath.Join(ownFS, layoutDir)
@@ -69,6 +70,13 @@ func makePinDir() (string, error) {
 		return "", fmt.Errorf("make pin directory: %w", err)
 	}
 	return dir, trusted(dir)
+}
+
+// removeOwnFS removes the mount point of our own bpffs. What else is there is not
+// ours, and keeps it.
+func removeOwnFS() {
+	_ = os.Remove(ownFS)
+	_ = os.Remove(filepath.Dir(ownFS))
 }
 
 // trusted refuses a directory in which somebody else could put pins of theirs:

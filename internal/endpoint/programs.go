@@ -114,14 +114,17 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 }
 
 // forget takes an endpoint whose interface is gone out of the programs' maps.
-// Without pins there is nothing to forget.
-func forget(e datapath.Endpoint) error {
+// Without pins there is nothing to forget. Pins that nobody may open, because
+// bpf(2) is refused or the directory somebody else's, do not keep a container
+// from being let go: what they hold of it goes with the next GC that may.
+func (p *Plugin) forget(e datapath.Endpoint) error {
 	h, err := datapath.Open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return err
+		p.Log.Warn("leave entries in the eBPF maps to GC", "err", err)
+		return nil
 	}
 	defer h.Close()
 	return h.Unregister(e)
@@ -130,9 +133,12 @@ func forget(e datapath.Endpoint) error {
 // forgetAttachment forgets what DEL knows of an attachment: all of it by a
 // complete record; by that of an interrupted ADD the claimed addresses, which
 // are those that it may have registered.
-func forgetAttachment(key state.Key, record *state.Record, link hostLink) error {
+func (p *Plugin) forgetAttachment(key state.Key, record *state.Record, link hostLink) error {
 	l := &layout{key: key, containerMAC: key.ContainerMAC()}
 	if record != nil && record.Phase == state.Ready {
+		if !record.Programs {
+			return nil
+		}
 		l = layoutOf(record)
 	}
 	if link.index != 0 {
@@ -146,7 +152,7 @@ func forgetAttachment(key state.Key, record *state.Record, link hostLink) error 
 	if e.IfIndex == 0 {
 		return nil
 	}
-	return cniproto.Wrap(cniproto.CodeNetlink, "forget "+key.String()+" in the eBPF maps", forget(e))
+	return cniproto.Wrap(cniproto.CodeNetlink, "forget "+key.String()+" in the eBPF maps", p.forget(e))
 }
 
 // sweepPrograms takes interfaces that are gone out of the programs' maps.

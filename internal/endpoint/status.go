@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
 	"github.com/emerita-cni/emerita/internal/nft"
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
@@ -49,6 +50,11 @@ func (p *Plugin) Status(ctx context.Context, call Call) error {
 	if err := manager.Status(ctx); err != nil {
 		return notAvailable(call, err)
 	}
+	if o.needsPrograms() {
+		if err := datapath.Available(); err != nil {
+			return notAvailable(call, err)
+		}
+	}
 	if _, err := nft.Present(); err != nil && o.IPMasq {
 		return notAvailable(call, err)
 	}
@@ -57,6 +63,12 @@ func (p *Plugin) Status(ctx context.Context, call Call) error {
 
 func notAvailable(call Call, err error) error {
 	return &cniproto.Error{Code: cniproto.CodeNotAvailable, Msg: "network " + call.Config.Name + " is not ready", Details: err.Error(), Err: err}
+}
+
+func limited(call Call, err error) error {
+	return &cniproto.Error{
+		Code: cniproto.CodeLimited, Msg: "network " + call.Config.Name + " has lost what its containers need", Details: err.Error(), Err: err,
+	}
 }
 
 // shared looks at what attached containers of the network rely on.
@@ -76,10 +88,13 @@ func (p *Plugin) shared(call Call, store *state.Store) error {
 		if _, found, err := findHostLink(conn, r.Key, r); r.Phase != state.Ready || err != nil || !found {
 			continue // not attached, or not by now
 		}
-		if err := sharedObjects(conn, tree, layoutOf(r)); err != nil {
-			return &cniproto.Error{
-				Code: cniproto.CodeLimited, Msg: "network " + call.Config.Name + " has lost what its containers need",
-				Details: err.Error() + ": the next ADD mends it", Err: err,
+		l := layoutOf(r)
+		if err := sharedObjects(conn, tree, l); err != nil {
+			return limited(call, fmt.Errorf("%w: the next ADD mends it", err))
+		}
+		if l.programs {
+			if err := comparePrograms(conn, l); err != nil {
+				return limited(call, err)
 			}
 		}
 		return nil // shared by all: one attachment tells

@@ -40,7 +40,7 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 		return nil, err
 	}
 	if t.programs != nil {
-		undo.add(func() error { return forget(endpointOf(l)) })
+		undo.add(func() error { return p.forget(endpointOf(l)) })
 	}
 	undo.add(func() error { return rtnl.DeleteAndWait(t.conn, l.hostIndex, l.hostIf) })
 	if t.programs != nil {
