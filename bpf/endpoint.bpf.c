@@ -128,6 +128,15 @@ static __always_inline int from_icmpv6(const struct self *me, __u32 offset)
 	return UNDECIDED;
 }
 
+/* Neighbour discovery behind extension headers: it is not looked for, but it would
+ * need the highest hop limit (RFC 4861), which nothing else has behind those.
+ * Behind a fragment header the kernel ignores it (suppress_frag_ndisc, RFC 6980).
+ */
+static __always_inline int to_stack_unless_nd(const struct self *me, const struct ipv6hdr *ip)
+{
+	return ip->hop_limit == 255 ? drop(me, DROP_ND) : to_stack(me);
+}
+
 static __always_inline int from_ipv6(const struct self *me, struct cursor *c)
 {
 	struct endpoint_key key = {.network = me->ifc->network};
@@ -158,7 +167,10 @@ static __always_inline int from_ipv6(const struct self *me, struct cursor *c)
 	case IPPROTO_HOPOPTS:
 		if (me->skb->gso_size && v6_big_tcp(me->skb, ETH_HLEN + sizeof(*ip)))
 			break;
-		return to_stack(me);
+		return to_stack_unless_nd(me, ip);
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+		return to_stack_unless_nd(me, ip);
 	default:
 		return to_stack(me);
 	}
