@@ -6,15 +6,15 @@ GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 BENCHFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate test bench demo lint fmt check clean deps-test deps-lint
+.PHONY: help build generate test bench demo lint fmt check clean deps-test deps-lint deps-generate
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/emerita, one static binary
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/emerita ./cmd/emerita
 
-generate: ## write the generated code anew
+generate: deps-generate ## write the generated code anew
 	go generate ./...
 
 test: deps-test ## run every test; needs root or sudo, leaves the host as it was
@@ -26,13 +26,13 @@ bench: build ## measure against the upstream plugins, write docs/benchmarks (BEN
 demo: build ## connect two network namespaces, talk between them, clean up
 	@EMERITA_BUILT=1 scripts/demo.sh
 
-lint: deps-lint ## run every linter
+lint: deps-lint deps-generate ## run every linter
 	@scripts/lint.sh
 
 fmt: ## format Go and C
 	@$(GOLANGCI) fmt ./...
 	@cd test/bench && go tool -modfile=../../tools/go.mod golangci-lint fmt -c ../../.golangci.yml ./...
-	@find bpf -name '*.[ch]' -not -path 'bpf/include/*' -exec clang-format -i {} +
+	@find bpf -name '*.[ch]' -exec clang-format -i {} +
 
 check: lint test ## lint and test: what CI runs
 
@@ -44,3 +44,6 @@ deps-test: ## install what the tests run
 
 deps-lint: ## install what the linters run
 	@scripts/deps.sh shellcheck clang-format
+
+deps-generate: ## install what compiles the eBPF programs
+	@scripts/deps.sh clang llvm-strip /usr/include/linux/bpf.h

@@ -32,7 +32,7 @@ func files(t *testing.T, ok func(name string) bool) []string {
 			return err
 		}
 		if d.IsDir() {
-			if slices.Contains([]string{".git", ".cache", "bin", "testdata", "bpf/include"}, name) || d.Name() == "testdata" {
+			if slices.Contains([]string{".git", ".cache", "bin", "testdata"}, name) || d.Name() == "testdata" {
 				return fs.SkipDir
 			}
 			return nil

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# deps.sh TOOL... makes sure that the named programs are installed: silent when
-# all are, else through apt-get as root or by sudo, else it says what to install.
+# deps.sh TOOL... makes sure that the named programs, and files where a path is
+# named, are installed: silent when all are, else through apt-get as root or by
+# sudo, else it says what to install.
 set -euo pipefail
 
 # A user's PATH on Debian lacks the directories of nft, tc and iptables.
@@ -13,6 +14,8 @@ package_of() {
 	nft) echo nftables ;;
 	ip | tc | ss) echo iproute2 ;;
 	ping) echo iputils-ping ;;
+	llvm-strip) echo llvm ;;
+	/usr/include/linux/*) echo linux-libc-dev ;;
 	iptables | strace | shellcheck | clang-format | clang | conntrack | git | make) echo "$1" ;;
 	*)
 		echo "deps.sh: no Debian package is known for $1" >&2
@@ -21,9 +24,13 @@ package_of() {
 	esac
 }
 
+installed() {
+	if [[ $1 == /* ]]; then [[ -e $1 ]]; else command -v "$1" >/dev/null; fi
+}
+
 tools=() packages=()
 for tool in "$@"; do
-	command -v "$tool" >/dev/null && continue
+	installed "$tool" && continue
 	tools+=("$tool")
 	package=$(package_of "$tool")
 	[[ " ${packages[*]-} " == *" $package "* ]] || packages+=("$package")
@@ -44,7 +51,7 @@ apt update || echo "apt-get update: some sources failed" >&2
 apt install -y --no-install-recommends "${packages[@]}"
 
 for tool in "${tools[@]}"; do
-	command -v "$tool" >/dev/null || {
+	installed "$tool" || {
 		echo "$tool: still missing after installing $(package_of "$tool")" >&2
 		exit 1
 	}

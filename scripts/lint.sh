@@ -13,7 +13,6 @@ golangci() { (cd "$1" && go tool "-modfile=$root/tools/go.mod" golangci-lint run
 golangci . || failed=1
 [[ ! -f test/bench/go.mod ]] || golangci test/bench || failed=1
 shellcheck scripts/*.sh .ci/run || failed=1
-# bpf/include holds other projects' headers, kept as they were.
-mapfile -d '' c_files < <(find bpf -name '*.[ch]' -not -path 'bpf/include/*' -print0 2>/dev/null)
-((${#c_files[@]} == 0)) || clang-format --dry-run -Werror "${c_files[@]}" || failed=1
+find bpf -name '*.[ch]' -exec clang-format --dry-run -Werror {} + || failed=1
+scripts/fresh.sh || failed=1
 exit "$failed"
