@@ -109,8 +109,8 @@ func TestSpoof(t *testing.T) {
 		{"IPv6 multicast", "", frame(allNodesMAC, macA, 0x86dd, udp6(a6, allNodes))},
 		{"IPv6 multicast of the site", "", frame(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 0xfb}, macA, 0x86dd, udp6(a6, addr("ff05::fb")))},
 	} {
-		mallory := sniff(t, "a", "eth0")
-		victims := []sniffer{sniff(t, "b", "eth0"), sniff(t, "c", "eth0"), sniff(t, "outside", "eth0")}
+		mallory := sniff(t, "a")
+		victims := []sniffer{sniff(t, "b"), sniff(t, "c"), sniff(t, "outside")}
 		knew, before := neighbours(t), h.reasons("a")
 		mallory.send(t, test.frame)
 		for _, v := range victims[:2] {

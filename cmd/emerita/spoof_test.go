@@ -92,11 +92,11 @@ type sniffer struct {
 	fd  int
 }
 
-func sniff(t *testing.T, space, ifname string) sniffer {
+func sniff(t *testing.T, space string) sniffer {
 	t.Helper()
 	s := sniffer{who: space}
 	err := inSpace(space, func() (err error) {
-		link, err := net.InterfaceByName(ifname)
+		link, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
 		}
@@ -160,9 +160,14 @@ const pathConfig = `{"cniVersion":"1.1.0","name":"net","type":"emerita","ipMasq"
 // reasons counts what `emerita drops` tells of a container, by reason.
 func (h *host) reasons(id string) map[string]string {
 	h.t.Helper()
+	return h.reasonsOf("net", id)
+}
+
+func (h *host) reasonsOf(network, id string) map[string]string {
+	h.t.Helper()
 	out := map[string]string{}
 	for l := range strings.Lines(testutil.Run(h.t, "emerita", "drops")) {
-		if f := strings.Fields(l); len(f) == 5 && f[1] == id {
+		if f := strings.Fields(l); len(f) == 5 && f[0] == network && f[1] == id {
 			out[f[3]] = f[4]
 		}
 	}
