@@ -37,7 +37,26 @@ const (
 
 // Open opens the pins. The error wraps fs.ErrNotExist if the programs are not
 // loaded yet, or no longer.
-func Open() (h *Handle, err error) {
+func Open() (*Handle, error) {
+	h, err := OpenMaps()
+	if err != nil {
+		return nil, err
+	}
+	programs := programDir(pinDir())
+	if h.ToContainer, err = bpfsys.Open(filepath.Join(programs, pinTo)); err == nil {
+		h.FromContainer, err = bpfsys.Open(filepath.Join(programs, pinFrom))
+	}
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// OpenMaps opens the pins of the maps only, which are there as well if it is
+// another build whose programs are loaded. The error wraps fs.ErrNotExist if
+// there are none.
+func OpenMaps() (h *Handle, err error) {
 	dir := pinDir()
 	if dir == "" {
 		return nil, fs.ErrNotExist
@@ -46,26 +65,13 @@ func Open() (h *Handle, err error) {
 		return nil, err
 	}
 	h = &Handle{FromContainer: -1, ToContainer: -1, interfaces: -1, endpoints: -1, allowed: -1, counts: -1}
-	defer func() {
-		if err != nil {
-			h.Close()
-			h = nil
-		}
-	}()
-	programs := programDir(dir)
 	for _, pin := range []struct {
-		path string
+		name string
 		fd   *bpfsys.FD
-	}{
-		{filepath.Join(programs, pinTo), &h.ToContainer},
-		{filepath.Join(programs, pinFrom), &h.FromContainer},
-		{filepath.Join(dir, pinInterfaces), &h.interfaces},
-		{filepath.Join(dir, pinEndpoints), &h.endpoints},
-		{filepath.Join(dir, pinAllowed), &h.allowed},
-		{filepath.Join(dir, pinCounts), &h.counts},
-	} {
-		if *pin.fd, err = bpfsys.Open(pin.path); err != nil {
-			return h, err
+	}{{pinInterfaces, &h.interfaces}, {pinEndpoints, &h.endpoints}, {pinAllowed, &h.allowed}, {pinCounts, &h.counts}} {
+		if *pin.fd, err = bpfsys.Open(filepath.Join(dir, pin.name)); err != nil {
+			h.Close()
+			return nil, err
 		}
 	}
 	return h, nil

@@ -34,7 +34,7 @@ func (p *Plugin) List() ([]Attached, error) {
 		return nil, cniproto.Wrap(cniproto.CodeIO, "read state", err)
 	}
 	slices.SortFunc(records, func(a, b *state.Record) int { return cmp.Compare(a.Key.String(), b.Key.String()) })
-	h, err := datapath.Open()
+	h, err := datapath.OpenMaps()
 	if err == nil {
 		defer h.Close()
 	}

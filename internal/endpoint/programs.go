@@ -102,9 +102,10 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 		}
 		l := layoutOf(r)
 		l.hostIf, l.hostIndex = link.name, link.index
-		err = attach(h, conn, l)
-		if err == nil {
-			err = h.RegisterAddrs(endpointOf(l))
+		// The addresses first: it talks, and a program that has just been
+		// attached drops what comes from an address that it does not know.
+		if err = h.RegisterAddrs(endpointOf(l)); err == nil {
+			err = attach(h, conn, l)
 		}
 		if err != nil {
 			return fmt.Errorf("attach programs to %s: %w", r.Key, err)
@@ -118,7 +119,7 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 // bpf(2) is refused or the directory somebody else's, do not keep a container
 // from being let go: what they hold of it goes with the next GC that may.
 func (p *Plugin) forget(e datapath.Endpoint) error {
-	h, err := datapath.Open()
+	h, err := datapath.OpenMaps()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -186,7 +187,7 @@ func comparePrograms(conn *nlmsg.Conn, l *layout) error {
 			return fmt.Errorf("eBPF program is missing on %s of %q: emerita repair puts it back", name, l.hostIf)
 		}
 	}
-	h, err := datapath.Open()
+	h, err := datapath.OpenMaps()
 	if err != nil {
 		return fmt.Errorf("eBPF data path: %w: emerita repair puts it back", err)
 	}
