@@ -63,6 +63,13 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	if err := wireContainer(t.tree, r.ns, l); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.key.IfName+" in the container", err)
 	}
+	// The host end has a carrier only now, and drops what it sends until the
+	// kernel's link watch has run. Asking for the link makes it run first
+	// (rtnl_getlink in net/core/rtnetlink.c, since Linux 6.8), so that the
+	// answer to a container's first packet is not lost.
+	if _, err := rtnl.Link(t.conn, l.hostIf); err != nil {
+		return nil, cniproto.Wrap(cniproto.CodeNetlink, "look at "+l.hostIf, err)
+	}
 	if created || fresh {
 		// It is the network's first, or somebody had deleted the interface or
 		// its address, and with that went the routes of every other attachment
