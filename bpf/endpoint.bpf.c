@@ -7,6 +7,7 @@
 #include "lib/ipv6.h"
 #include "lib/nd.h"
 #include "lib/parse.h"
+#include "lib/tag.h"
 
 /* Let whoever comes next decide: another filter, and then the host stack. */
 #define PASS TC_ACT_UNSPEC
@@ -167,11 +168,14 @@ static __always_inline int from_ipv6(const struct self *me, struct cursor *c)
 	case IPPROTO_HOPOPTS:
 		if (me->skb->gso_size && v6_big_tcp(me->skb, ETH_HLEN + sizeof(*ip)))
 			break;
+		me->skb->tc_index = network_tag(me->ifc);
 		return to_stack_unless_nd(me, ip);
 	case IPPROTO_ROUTING:
 	case IPPROTO_DSTOPTS:
+		me->skb->tc_index = network_tag(me->ifc);
 		return to_stack_unless_nd(me, ip);
-	default:
+	default: /* fragments among them */
+		me->skb->tc_index = network_tag(me->ifc);
 		return to_stack(me);
 	}
 	return direct ? deliver(me, &key) : to_stack(me);
@@ -259,6 +263,9 @@ int to_container(struct __sk_buff *skb)
 		if (!bpf_map_lookup_elem(&allowed, &pair))
 			return drop(me, DROP_ISOLATION);
 	}
+	if (!from_index && skb->tc_index && skb->protocol == htons(ETH_P_IPV6) &&
+	    tag_forbids(skb->tc_index, to))
+		return drop(me, DROP_ISOLATION);
 	c = bpf_map_lookup_elem(&counts, &self.ifindex);
 	if (c) {
 		c->in_packets++;

@@ -165,6 +165,70 @@ func TestWireSegments(t *testing.T) {
 	}
 }
 
+// TestWireFragments has mallory send IPv6 fragments that the host puts together,
+// to track the connection, and takes apart again. Those that it makes anew, as it
+// must when a header stands before the fragment header, have forgotten where they
+// came in.
+func TestWireFragments(t *testing.T) {
+	t.Parallel()
+	w := enterWire(t)
+	m := w.mallory
+	w.carol.told.Isolated = true
+	w.mustTell(t, w.carol)
+	testutil.Run(t, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+	testutil.Run(t, "nft", "add table inet t; add chain inet t c { type filter hook forward priority 0; }; add rule inet t c ct state new counter")
+	for _, a := range []*actor{w.bob, w.carol} {
+		testutil.Run(t, "tc", "qdisc", "add", "dev", a.name, "clsact")
+		testutil.Run(t, "tc", "filter", "add", "dev", a.name, "egress", "bpf", "direct-action", "object-pinned", filepath.Join(programDir(pinDir()), pinTo))
+		testutil.Run(t, "ip", "-6", "route", "add", a.v6.String(), "dev", a.name)
+		testutil.Run(t, "ip", "-6", "neigh", "add", a.v6.String(), "lladdr", a.mac.String(), "dev", a.name, "nud", "permanent")
+	}
+	testutil.Run(t, "ip", "-6", "route", "add", m.v6.String(), "dev", m.name) // the reverse path
+	datagram := join(be16(1000), be16(2000), be16(1512), be16(0), make([]byte, 1504))
+	options := join([]byte{protoFragment, 0, 1, 4}, make([]byte, 4))
+	fragment := func(offset, more uint16, data []byte) []byte {
+		return join([]byte{protoUDP, 0}, be16(offset|more), []byte{0, 0, 0, 7}, data)
+	}
+	for _, c := range []struct {
+		name   string
+		to     *actor
+		before []byte // of the first fragment header
+		want   string
+	}{
+		{"to bob", w.bob, nil, "heard"},
+		{"to bob behind options", w.bob, options, "heard"},
+		{"to carol of another network", w.carol, nil, "isolation"},
+		{"to carol of another network behind options", w.carol, options, "isolation"},
+	} {
+		before := w.mustCount(t, c.to)
+		next := byte(protoFragment)
+		if c.before != nil {
+			next = protoDestOpts
+		}
+		first := ip6{src: m.v6, dst: c.to.v6, next: next, payload: join(c.before, fragment(0, 1, datagram[:1000]))}
+		second := ip6{src: m.v6, dst: c.to.v6, next: protoFragment, payload: fragment(1000, 0, datagram[1000:])}
+		for _, f := range []ip6{first, second} {
+			if got := w.send(t, ethIPv6, f.bytes(), segments{}); got != "out" {
+				t.Errorf("%s: mallory's fragment was counted as %q", c.name, got)
+			}
+		}
+		after := w.mustCount(t, c.to)
+		got := ""
+		if after.InPackets != before.InPackets {
+			got += "heard"
+		}
+		const isolation = Drop(9)
+		if after.Drops[isolation] != before.Drops[isolation] {
+			got += isolation.String()
+		}
+		t.Run(c.name, func(t *testing.T) {
+			if got != c.want {
+				t.Errorf("the fragments were counted as %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // mustAwait waits until a drop is counted, and returns the counters.
 func (w *world) mustAwait(t *testing.T, a *actor, why Drop, n uint64) Counters {
 	t.Helper()
