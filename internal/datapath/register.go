@@ -55,8 +55,7 @@ func (h *Handle) startCounting(e Endpoint) error {
 	}
 	key, zero := indexKey(e.IfIndex), make([]byte, countersSize*cpus)
 	known, is := make([]byte, interfaceSize), interfaceValue(e)
-	const who = 16 // network and owner
-	if h.interfaces.Lookup(key, known) != nil || string(known[:who]) != string(is[:who]) {
+	if h.interfaces.Lookup(key, known) != nil || !sameContainer(known, is) {
 		return h.counts.Update(key, zero)
 	}
 	if err := h.counts.Insert(key, zero); !errors.Is(err, unix.EEXIST) {
@@ -76,8 +75,9 @@ func (h *Handle) RegisterAddrs(e Endpoint) error {
 	return nil
 }
 
-// Unregister forgets a container. An address that another container has by now
-// stays, and what is not known is success.
+// Unregister forgets a container. An index or address that another container has
+// by now stays with it: a record from before the last boot may name either. What
+// is not known is success.
 func (h *Handle) Unregister(e Endpoint) error {
 	var errs []error
 	forget := func(err error, what string) {
@@ -85,17 +85,29 @@ func (h *Handle) Unregister(e Endpoint) error {
 			errs = append(errs, fmt.Errorf("forget %s: %w", what, err))
 		}
 	}
-	key := indexKey(e.IfIndex)
-	forget(h.interfaces.Delete(key), "interface")
+	is := endpointValue(e)
 	for _, a := range e.Addrs {
 		k, v := endpointKey(e.Network, a), make([]byte, endpointSize)
-		if err := h.endpoints.Lookup(k, v); err != nil || string(v[:4]) != string(key) {
+		if err := h.endpoints.Lookup(k, v); err != nil || !sameHolder(v, is) {
 			continue
 		}
 		forget(h.endpoints.Delete(k), "address "+a.String())
 	}
+	key, known := indexKey(e.IfIndex), make([]byte, interfaceSize)
+	if h.interfaces.Lookup(key, known) == nil && !sameContainer(known, interfaceValue(e)) {
+		return errors.Join(errs...)
+	}
+	forget(h.interfaces.Delete(key), "interface")
 	forget(h.counts.Delete(key), "counters")
 	return errors.Join(errs...)
+}
+
+// sameContainer compares network and owner of two interfaces.
+func sameContainer(a, b []byte) bool { return string(a[:16]) == string(b[:16]) }
+
+// sameHolder compares index and owner of two endpoints.
+func sameHolder(a, b []byte) bool {
+	return string(a[:4]) == string(b[:4]) && string(a[8:]) == string(b[8:])
 }
 
 // Knows says whether the programs know a container, for CHECK.

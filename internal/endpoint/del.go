@@ -113,7 +113,7 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 		// Its address must not be given to another while it is there.
 		return cniproto.Wrap(cniproto.CodeNetlink, "delete interface of "+key.String(), errors.Join(append(errs, err)...))
 	}
-	errs = append(errs, p.forgetAttachment(key, record, link))
+	errs = append(errs, p.forgetAttachment(conn, key, record, link))
 	errs = append(errs, p.release(ctx, record, key, from))
 	if err := errors.Join(errs...); err != nil {
 		return cniproto.Wrap(cniproto.CodeIPAM, "release addresses of "+key.String(), err)

@@ -79,6 +79,10 @@ func attach(h *datapath.Handle, conn *nlmsg.Conn, l *layout) error {
 	if err == nil {
 		var b nlmsg.Batch
 		rtnl.AddClsact(&b, l.hostIndex, l.hostIf)
+		err = conn.Do(&b)
+	}
+	if err == nil {
+		var b nlmsg.Batch
 		rtnl.SetFilter(&b, l.hostIndex, rtnl.Egress, int(h.ToContainer), "emerita to_container", l.hostIf)
 		rtnl.SetFilter(&b, l.hostIndex, rtnl.Ingress, int(h.FromContainer), "emerita from_container", l.hostIf)
 		err = conn.Do(&b)
@@ -131,29 +135,29 @@ func (p *Plugin) forget(e datapath.Endpoint) error {
 	return h.Unregister(e)
 }
 
-// forgetAttachment forgets what DEL knows of an attachment: all of it by a
-// complete record; by that of an interrupted ADD the claimed addresses, which
-// are those that it may have registered.
-func (p *Plugin) forgetAttachment(key state.Key, record *state.Record, link hostLink) error {
-	l := &layout{key: key, containerMAC: key.ContainerMAC()}
+// forgetAttachment takes an attachment whose interface is gone out of the programs'
+// maps: by its record if that is complete. What an interrupted ADD has written, or
+// one whose record is lost, nobody has noted; all of it is of an interface that is
+// gone.
+func (p *Plugin) forgetAttachment(conn *nlmsg.Conn, key state.Key, record *state.Record, link hostLink) error {
+	what := "forget " + key.String() + " in the eBPF maps"
 	if record != nil && record.Phase == state.Ready {
 		if !record.Programs {
 			return nil
 		}
-		l = layoutOf(record)
+		l := layoutOf(record)
+		if link.index != 0 {
+			l.hostIndex = link.index
+		}
+		return cniproto.Wrap(cniproto.CodeNetlink, what, p.forget(endpointOf(l)))
 	}
-	if link.index != 0 {
-		l.hostIndex = link.index
+	if record == nil && link.index == 0 {
+		return nil // never attached, as far as anybody can tell
 	}
-	e := endpointOf(l)
-	if record != nil {
-		e.Addrs = append(e.Addrs, record.Claimed...)
+	if err := sweepPrograms(conn); err != nil {
+		p.Log.Warn(what, "err", err)
 	}
-	e.Addrs = append(e.Addrs, linkLocal(l.containerMAC).Addr())
-	if e.IfIndex == 0 {
-		return nil
-	}
-	return cniproto.Wrap(cniproto.CodeNetlink, "forget "+key.String()+" in the eBPF maps", p.forget(e))
+	return nil
 }
 
 // sweepPrograms takes interfaces that are gone out of the programs' maps.
