@@ -47,12 +47,15 @@ func tcmsg(b *nlmsg.Batch, index int, handle, parent, info uint32) {
 	b.Raw(p)
 }
 
-// AddClsact gives a link the qdisc that classifiers hang on (Linux 4.5).
+// AddClsact gives a link the qdisc that classifiers hang on (Linux 4.5). One that
+// is there is taken as it is; without NLM_F_EXCL the kernel compares the kinds, and
+// an ingress qdisc in its place is EINVAL (tc_modify_qdisc of net/sched/sch_api.c).
+// Filters may be sent only after this has succeeded: an ingress qdisc would take
+// those for both hooks, and run either on what comes in.
 func AddClsact(b *nlmsg.Batch, index int, name string) {
-	b.Begin(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "add clsact to "+quote(name))
+	b.Begin(unix.RTM_NEWQDISC, unix.NLM_F_CREATE, "add clsact to "+quote(name))
 	tcmsg(b, index, tcHClsact&0xffff0000, tcHClsact, 0)
 	b.String(unix.TCA_KIND, "clsact")
-	b.Tolerate(unix.EEXIST)
 }
 
 // SetFilter puts an eBPF program (direct action) on a hook, in place of the one
