@@ -31,12 +31,14 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			testutil.EnterHost(e.T().(testutil.TB))
+			e.Values[scriptT{}] = e.T()
 			e.Setenv("PATH", e.Getenv("PATH")+":/usr/sbin:/sbin")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"snapshot": cmdSnapshot,
 			"netns":    cmdNetns,
+			"needs":    cmdNeeds,
 			"reach":    cmdReach,
 		},
 	})
@@ -69,6 +71,27 @@ func cmdNetns(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, name := range args {
 		testutil.Netns(scriptTB{ts}, name)
+	}
+}
+
+// scriptT is the key of a script's testscript.T.
+type scriptT struct{}
+
+// cmdNeeds is "needs FEATURE …": the script is skipped on a kernel without one of
+// the features of testutil.
+func cmdNeeds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: needs FEATURE …")
+	}
+	t := ts.Value(scriptT{}).(interface {
+		testscript.T
+		Attr(key, value string)
+	})
+	for _, name := range args {
+		if err := testutil.Probe(testutil.Feature(name)); err != nil {
+			t.Skip(testutil.Lacks(testutil.Feature(name), err))
+		}
+		t.Attr(testutil.Uses, name)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/emerita-cni/emerita/internal/testutil"
 )
 
 func mustWrite(t *testing.T, text string) (path string) {
@@ -90,5 +92,26 @@ func TestParseNeeds(t *testing.T) {
 		if _, err := parseNeeds(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// TestEveryFeature holds the list beside the features that tests can ask for.
+func TestEveryFeature(t *testing.T) {
+	t.Parallel()
+	all, err := parseFile("../kernel-features.txt", parseNeeds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range testutil.Features() {
+		if all[string(f)] == nil {
+			t.Errorf("kernel-features.txt lacks %q", f)
+		}
+		delete(all, string(f))
+	}
+	for name := range all {
+		t.Errorf("kernel-features.txt has %q, which no test can ask for", name)
+	}
+	if got := lacking("x_test.go:7: " + testutil.Lacks(testutil.TLS, os.ErrNotExist)); got != string(testutil.TLS) {
+		t.Errorf("a skip of testutil's is read as for want of %q", got)
 	}
 }
