@@ -3,9 +3,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,8 +18,27 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files and the expected output in scripts")
 
+// binaryVariable names the program that the tests call as emerita, if it is not to be
+// the test binary, which takes three times as long to start.
+const binaryVariable = "EMERITA_TEST_BINARY"
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"emerita": main, "without": withoutCalls})
+	testscript.Main(onBinary{m}, map[string]func(){"emerita": main, "without": withoutCalls})
+}
+
+// onBinary runs the tests with the program of binaryVariable, if it is set.
+type onBinary struct{ *testing.M }
+
+func (m onBinary) Run() int {
+	if binary := os.Getenv(binaryVariable); binary != "" {
+		// By testscript.Main the first directory is its own.
+		link := filepath.Join(filepath.SplitList(os.Getenv("PATH"))[0], "emerita")
+		if err := errors.Join(os.Remove(link), os.Symlink(binary, link)); err != nil {
+			fmt.Fprintln(os.Stderr, "put", binary, "in place:", err)
+			return 1
+		}
+	}
+	return m.M.Run()
 }
 
 // TestScripts runs testdata/script/*.txt, which specify the program as its users
