@@ -37,7 +37,8 @@ func files(t *testing.T, ok func(name string) bool) []string {
 			}
 			return nil
 		}
-		if d.Type().IsRegular() && ok(name) {
+		// In a worktree .git is a file.
+		if d.Type().IsRegular() && name != ".git" && ok(name) {
 			found = append(found, name)
 		}
 		return nil

@@ -24,13 +24,14 @@ export EMERITA_REQUIRE_ROOT=1
 exec_flag=()
 ((EUID == 0)) || exec_flag=("-exec=sudo -H env 'PATH=$PATH' EMERITA_REQUIRE_ROOT=1")
 allowed=$PWD/scripts/allowed-skips.txt
+features=$PWD/scripts/kernel-features.txt
 suite() { # suite DIR [FLAG-OR-PACKAGE]...
 	local dir=$1
 	shift
 	# Tests build upstream's plugins in namespaces that reach no module proxy.
 	(cd "$dir" && go mod download && go vet ./... &&
 		go test -count=1 -json ${exec_flag[@]+"${exec_flag[@]}"} "$@" |
-		"$tmp/testreport" -allowed-skips "$allowed")
+		"$tmp/testreport" -allowed-skips "$allowed" -features "$features")
 }
 
 failed=0

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,8 +18,27 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files and the expected output in scripts")
 
+// binaryVariable names the program that the tests call as emerita, if it is not to be
+// the test binary, which takes three times as long to start.
+const binaryVariable = "EMERITA_TEST_BINARY"
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"emerita": main, "without": withoutCalls})
+	testscript.Main(onBinary{m}, map[string]func(){"emerita": main, "without": withoutCalls})
+}
+
+// onBinary runs the tests with the program of binaryVariable, if it is set.
+type onBinary struct{ *testing.M }
+
+func (m onBinary) Run() int {
+	if binary := os.Getenv(binaryVariable); binary != "" {
+		// By testscript.Main the first directory is its own.
+		link := filepath.Join(filepath.SplitList(os.Getenv("PATH"))[0], "emerita")
+		if err := errors.Join(os.Remove(link), os.Symlink(binary, link)); err != nil {
+			fmt.Fprintln(os.Stderr, "put", binary, "in place:", err)
+			return 1
+		}
+	}
+	return m.M.Run()
 }
 
 // TestScripts runs testdata/script/*.txt, which specify the program as its users
@@ -31,12 +52,14 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			testutil.EnterHost(e.T().(testutil.TB))
+			e.Values[scriptT{}] = e.T()
 			e.Setenv("PATH", e.Getenv("PATH")+":/usr/sbin:/sbin")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"snapshot": cmdSnapshot,
 			"netns":    cmdNetns,
+			"needs":    cmdNeeds,
 			"reach":    cmdReach,
 		},
 	})
@@ -69,6 +92,27 @@ func cmdNetns(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, name := range args {
 		testutil.Netns(scriptTB{ts}, name)
+	}
+}
+
+// scriptT is the key of a script's testscript.T.
+type scriptT struct{}
+
+// cmdNeeds is "needs FEATURE …": the script is skipped on a kernel without one of
+// the features of testutil.
+func cmdNeeds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: needs FEATURE …")
+	}
+	t := ts.Value(scriptT{}).(interface {
+		testscript.T
+		Attr(key, value string)
+	})
+	for _, name := range args {
+		if err := testutil.Probe(testutil.Feature(name)); err != nil {
+			t.Skip(testutil.Lacks(testutil.Feature(name), err))
+		}
+		t.Attr(testutil.Uses, name)
 	}
 }
 

@@ -64,13 +64,15 @@ func createGatewayInterface(c *nlmsg.Conn, tree *sysctl.Tree, name string) (int,
 	if err != nil {
 		return 0, err
 	}
-	if tree.Has(sysctl.IPv6, name, "accept_ra") {
+	hasIPv6 := tree.Has(sysctl.IPv6, name, "accept_ra")
+	if hasIPv6 {
 		if err := tree.Set(sysctl.IPv6, name, "accept_ra", "0"); err != nil {
 			return 0, err
 		}
 	}
 	var b nlmsg.Batch
-	rtnl.Prepare(&b, index, name, aliasPrefix+"gateways", true, false)
+	// A dummy, which has a carrier, would get a link-local address of the kernel's.
+	rtnl.Prepare(&b, index, name, aliasPrefix+"gateways", true, hasIPv6)
 	rtnl.SetUp(&b, index, name)
 	return index, c.Do(&b)
 }

@@ -19,30 +19,55 @@ func main() {
 
 func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet("testreport", flag.ContinueOnError)
-	allowedPath := flags.String("allowed-skips", "", "`file` of the skips that are right")
+	skips := flags.String("allowed-skips", "", "`file` of the skips that are right")
+	features := flags.String("features", "", "`file` of what kernel features need")
+	release := flags.String("kernel-release", "", "`release` of the kernel that the tests ran on, if not this one")
+	config := flags.String("kernel-config", "", "`file` of its configuration")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	var allowed []skip
-	if *allowedPath != "" {
-		file, err := os.Open(*allowedPath)
-		if err != nil {
-			return fmt.Errorf("open allowed skips: %w", err)
-		}
-		defer file.Close()
-		if allowed, err = parseSkips(file); err != nil {
-			return fmt.Errorf("read allowed skips %q: %w", *allowedPath, err)
-		}
+	var a audit
+	var err error
+	if a.allowed, err = parseFile(*skips, parseSkips); err != nil {
+		return fmt.Errorf("read allowed skips: %w", err)
+	}
+	if a.needs, err = parseFile(*features, parseNeeds); err != nil {
+		return fmt.Errorf("read kernel features: %w", err)
+	}
+	if *release == "" {
+		a.kernel, err = runningKernel()
+	} else {
+		a.kernel.release = *release
+		a.kernel.config, err = readConfig(*config)
+	}
+	if err != nil {
+		return err
 	}
 
 	out := bufio.NewWriter(stdout)
 	r := newReport(out)
-	err := r.read(stdin)
+	err = r.read(stdin)
 	if err == nil {
-		err = r.verdict(allowed)
+		err = r.verdict(a)
 	}
 	if flushErr := out.Flush(); err == nil {
 		err = flushErr
 	}
 	return err
+}
+
+// parseFile reads a list from a file, if one is named.
+func parseFile[T any](path string, parse func(io.Reader) (T, error)) (list T, err error) {
+	if path == "" {
+		return list, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return list, err
+	}
+	defer file.Close()
+	if list, err = parse(file); err != nil {
+		return list, fmt.Errorf("%q: %w", path, err)
+	}
+	return list, nil
 }

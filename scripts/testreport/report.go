@@ -19,10 +19,17 @@ type event struct {
 	ImportPath string
 	Test       string
 	Output     string
+	Key, Value string // of an attribute
 	Elapsed    float64
 }
 
 type testID struct{ pkg, test string }
+
+// use is that of a kernel feature by a test.
+type use struct {
+	testID
+	feature string
+}
 
 // report gathers the events of one go test.
 type report struct {
@@ -33,6 +40,7 @@ type report struct {
 	passed   int
 	failed   []string
 	skipped  []skip
+	used     []use
 }
 
 func newReport(out io.Writer) *report {
@@ -62,6 +70,10 @@ func (r *report) add(e event) {
 			r.output[id] = &strings.Builder{}
 		}
 		r.output[id].WriteString(e.Output)
+	case "attr":
+		if e.Key == usesAttribute {
+			r.used = append(r.used, use{id, e.Value})
+		}
 	case "build-output":
 		fmt.Fprint(r.out, e.Output)
 	case "pass", "fail", "skip":
@@ -119,29 +131,4 @@ func (r *report) text(id testID) string {
 		return b.String()
 	}
 	return ""
-}
-
-// verdict prints the totals and returns an error that names all that is wrong.
-func (r *report) verdict(allowed []skip) error {
-	fmt.Fprintf(r.out, "%d passed, %d failed, %d skipped in %d packages\n",
-		r.passed, len(r.failed), len(r.skipped), len(r.packages))
-
-	var errs []error
-	for _, f := range r.failed {
-		errs = append(errs, fmt.Errorf("test %s", f))
-	}
-	for _, s := range r.skipped {
-		if !slices.ContainsFunc(allowed, func(a skip) bool { return a.allows(s.pkg, s.test, s.reason) }) {
-			errs = append(errs, fmt.Errorf("unaudited skip %s %s: %s", s.pkg, s.test, strings.TrimSpace(s.reason)))
-		}
-	}
-	for _, pkg := range r.packages {
-		if r.ran[pkg] == 0 && !slices.Contains(r.failed, pkg) {
-			errs = append(errs, fmt.Errorf("package %s: no test ran", pkg))
-		}
-	}
-	if len(r.packages) == 0 {
-		errs = append(errs, errors.New("no package has tests"))
-	}
-	return errors.Join(errs...)
 }
