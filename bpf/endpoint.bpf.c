@@ -118,7 +118,7 @@ static __always_inline int is_own(const struct self *me, const struct endpoint_k
 static __always_inline int may_pass_ipv4(const struct self *me, const struct iphdr *ip)
 {
 	struct bpf_fib_lookup to = {
-		.family = 2 /* AF_INET */,
+		.family = AF_INET,
 		.ifindex = me->ifindex,
 		.ipv4_src = ip->saddr,
 		.ipv4_dst = ip->daddr,
@@ -135,7 +135,7 @@ static __always_inline int may_pass_ipv4(const struct self *me, const struct iph
 
 static __always_inline int may_pass_ipv6(const struct self *me, const struct ipv6hdr *ip)
 {
-	struct bpf_fib_lookup to = {.family = 10 /* AF_INET6 */, .ifindex = me->ifindex};
+	struct bpf_fib_lookup to = {.family = AF_INET6, .ifindex = me->ifindex};
 	struct conversation c = {.ifindex = me->ifindex, .protocol = ip->nexthdr};
 
 	__builtin_memcpy(to.ipv6_src, &ip->saddr, sizeof(ip->saddr));

@@ -11,11 +11,6 @@
 /* include/uapi/linux/tcp.h has it among structures of glibc's name. */
 #define TCP_CONGESTION 13
 
-enum {
-	AF_INET = 2,
-	AF_INET6 = 10,
-};
-
 /* Says whether a name is that of an algorithm that paces what it sends by what it
  * believes a bottleneck to be: bbr and its successors.
  */

@@ -23,6 +23,12 @@
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
 
+/* include/linux/socket.h */
+enum {
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
+
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define htons(x) __builtin_bswap16(x)
 #define htonl(x) __builtin_bswap32(x)

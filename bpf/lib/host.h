@@ -110,7 +110,13 @@ static __always_inline int answers(struct __sk_buff *skb, struct conversation *c
  */
 static __always_inline int for_host(struct __sk_buff *skb, struct bpf_fib_lookup *params)
 {
-	long verdict = bpf_fib_lookup(skb, params, sizeof(*params), 0);
+	/* The routes do not know of them: the host hears what is for many. */
+	int many = params->family == AF_INET
+			   ? (params->ipv4_dst & htonl(0xf0000000)) == htonl(0xe0000000) ||
+				     params->ipv4_dst == htonl(0xffffffff)
+			   : (params->ipv6_dst[0] & htonl(0xff000000)) == htonl(0xff000000);
+	long verdict =
+		many ? BPF_FIB_LKUP_RET_NOT_FWDED : bpf_fib_lookup(skb, params, sizeof(*params), 0);
 
 	return verdict < 0 || verdict == BPF_FIB_LKUP_RET_NOT_FWDED ||
 	       verdict == BPF_FIB_LKUP_RET_FWD_DISABLED;
