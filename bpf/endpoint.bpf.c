@@ -53,6 +53,8 @@ static __always_inline int deliver(const struct self *me, const struct endpoint_
 	struct __sk_buff *skb = me->skb;
 	struct endpoint *to;
 	struct counters *c;
+	struct cursor begin;
+	struct ethhdr *eth;
 	__u32 mtu = 0;
 
 	if (!(me->ifc->flags & INTERFACE_FASTPATH) || skb->pkt_type != 0 /* PACKET_HOST */)
@@ -66,6 +68,14 @@ static __always_inline int deliver(const struct self *me, const struct endpoint_
 	if (to->mtu < me->ifc->mtu &&
 	    bpf_check_mtu(skb, to->ifindex, &mtu, 0, skb->gso_size ? BPF_MTU_CHK_SEGS : 0))
 		return to_stack(me);
+	/* The container may have a bridge or a machine behind its device, which
+	 * takes frames for its address only.
+	 */
+	begin = packet(skb);
+	eth = take(&begin, sizeof(*eth));
+	if (!eth)
+		return to_stack(me);
+	__builtin_memcpy(eth, to->macs, sizeof(to->macs));
 	c = bpf_map_lookup_elem(&counts, &me->ifindex);
 	if (c) {
 		c->fast_packets++;

@@ -29,6 +29,8 @@ type endpointEndpoint struct {
 	Ifindex uint32
 	Mtu     uint32
 	Owner   uint64
+	Macs    [12]uint8
+	Pad     [4]uint8
 }
 
 type endpointEndpointKey struct {

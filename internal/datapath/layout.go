@@ -38,7 +38,7 @@ func OwnerOf(containerID string) OwnerID {
 
 const (
 	interfaceSize = 32
-	endpointSize  = 16
+	endpointSize  = 32
 )
 
 func indexKey(ifindex int) []byte {
@@ -73,7 +73,10 @@ func endpointKey(network NetworkID, addr netip.Addr) []byte {
 func endpointValue(e Endpoint) []byte {
 	v := binary.NativeEndian.AppendUint32(make([]byte, 0, endpointSize), uint32(e.IfIndex))
 	v = binary.NativeEndian.AppendUint32(v, uint32(e.MTU))
-	return binary.NativeEndian.AppendUint64(v, uint64(e.Owner))
+	v = binary.NativeEndian.AppendUint64(v, uint64(e.Owner))[:endpointSize]
+	copy(v[16:], e.MAC) // a remote one has none
+	copy(v[22:], e.HostMAC)
+	return v
 }
 
 // pairKey is struct network_pair.

@@ -17,7 +17,8 @@ type Endpoint struct {
 	Owner    OwnerID
 	IfIndex  int // of the host end
 	MAC      net.HardwareAddr
-	MTU      int // bytes
+	HostMAC  net.HardwareAddr // of the host end
+	MTU      int              // bytes
 	Addrs    []netip.Addr
 	FastPath bool        // deliver its packets directly
 	Isolated bool        // only its own network and the allowed ones
@@ -107,7 +108,7 @@ func sameContainer(a, b []byte) bool { return string(a[:16]) == string(b[:16]) }
 
 // sameHolder compares index and owner of two endpoints.
 func sameHolder(a, b []byte) bool {
-	return string(a[:4]) == string(b[:4]) && string(a[8:]) == string(b[8:])
+	return string(a[:4]) == string(b[:4]) && string(a[8:16]) == string(b[8:16])
 }
 
 // Knows says whether the programs know a container, for CHECK.
