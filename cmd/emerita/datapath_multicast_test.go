@@ -27,7 +27,7 @@ func (f family) in(network, n int) string {
 	if f.level == unix.IPPROTO_IP {
 		return fmt.Sprintf("10.%d.0.%d", network, n)
 	}
-	return fmt.Sprintf("fd00:%d::%d", network, n)
+	return fmt.Sprintf("fd00:%d::%x", network, n)
 }
 
 // What a container says to many is heard by no other container and not outside: not by
