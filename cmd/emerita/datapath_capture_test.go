@@ -64,7 +64,11 @@ func TestCapture(t *testing.T) {
 
 func say(t *testing.T, s bare, to netip.AddrPort, text string) {
 	t.Helper()
-	if err := unix.Sendto(s.fd, []byte(text), 0, sockaddr(to)); err != nil {
+	var at unix.Sockaddr // none: where it is connected to
+	if to.IsValid() {
+		at = sockaddr(to)
+	}
+	if err := unix.Sendto(s.fd, []byte(text), 0, at); err != nil {
 		t.Fatal(err)
 	}
 }
