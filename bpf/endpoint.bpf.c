@@ -250,6 +250,13 @@ int from_container(struct __sk_buff *skb)
 	return drop(me, DROP_ETHERTYPE);
 }
 
+static __always_inline int is_allowed(__u32 ifindex, const struct interface *other)
+{
+	struct allowance a = {.ifindex = ifindex, .network = other->network};
+
+	return bpf_map_lookup_elem(&allowed, &a) != NULL;
+}
+
 /* From the host stack to the container: is the speaker one that it may hear. A
  * packet that the host forwards keeps the interface on which it came in.
  */
@@ -267,12 +274,9 @@ int to_container(struct __sk_buff *skb)
 		return PASS;
 	from = bpf_map_lookup_elem(&interfaces, &from_index);
 	if (from && from->network != to->network &&
-	    ((to->flags | from->flags) & INTERFACE_ISOLATED)) {
-		struct network_pair pair = {.from = from->network, .to = to->network};
-
-		if (!bpf_map_lookup_elem(&allowed, &pair))
-			return drop(me, DROP_ISOLATION);
-	}
+	    ((to->flags | from->flags) & INTERFACE_ISOLATED) && !is_allowed(self.ifindex, from) &&
+	    !is_allowed(from_index, to))
+		return drop(me, DROP_ISOLATION);
 	if (!from_index && skb->tc_index && skb->protocol == htons(ETH_P_IPV6) &&
 	    tag_forbids(skb->tc_index, to))
 		return drop(me, DROP_ISOLATION);

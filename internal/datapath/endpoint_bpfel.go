@@ -13,6 +13,13 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type endpointAllowance struct {
+	_       structs.HostLayout
+	Ifindex uint32
+	Pad     uint32
+	Network uint64
+}
+
 type endpointCounters struct {
 	_           structs.HostLayout
 	FastPackets uint64
@@ -47,12 +54,6 @@ type endpointInterface struct {
 	Mtu     uint32
 	Mac     [6]uint8
 	Pad     [2]uint8
-}
-
-type endpointNetworkPair struct {
-	_    structs.HostLayout
-	From uint64
-	To   uint64
 }
 
 // Names of all BPF objects in the ELF.

@@ -79,7 +79,7 @@ func endpointValue(e Endpoint) []byte {
 	return v
 }
 
-// pairKey is struct network_pair.
-func pairKey(from, to NetworkID) []byte {
-	return binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(from)), uint64(to))
+// allowanceKey is struct allowance.
+func allowanceKey(ifindex int, network NetworkID) []byte {
+	return binary.NativeEndian.AppendUint64(append(indexKey(ifindex), 0, 0, 0, 0), uint64(network))
 }

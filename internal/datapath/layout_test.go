@@ -77,7 +77,7 @@ func TestLayout(t *testing.T) {
 		{"key of IPv6", maps[pinEndpoints].Key, endpointKey(e.Network, v6), map[string][]byte{
 			"network": u64(uint64(e.Network)), "addr": v6.AsSlice(),
 		}},
-		{"pair of networks", maps[pinAllowed].Key, pairKey(7, 8), map[string][]byte{"from": u64(7), "to": u64(8)}},
+		{"allowed network", maps[pinAllowed].Key, allowanceKey(7, 8), map[string][]byte{"ifindex": u32(7), "pad": u32(0), "network": u64(8)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

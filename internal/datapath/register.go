@@ -35,10 +35,8 @@ func (h *Handle) Register(e Endpoint) error {
 		return fmt.Errorf("register counters: %w", err)
 	}
 	for _, other := range e.Allowed {
-		for _, pair := range [][]byte{pairKey(e.Network, other), pairKey(other, e.Network)} {
-			if err := h.allowed.Update(pair, []byte{1}); err != nil {
-				return fmt.Errorf("allow network: %w", err)
-			}
+		if err := h.allowed.Update(allowanceKey(e.IfIndex, other), []byte{1}); err != nil {
+			return fmt.Errorf("allow network: %w", err)
 		}
 	}
 	if err := h.interfaces.Update(key, interfaceValue(e)); err != nil {
@@ -97,6 +95,9 @@ func (h *Handle) Unregister(e Endpoint) error {
 	key, known := indexKey(e.IfIndex), make([]byte, interfaceSize)
 	if h.interfaces.Lookup(key, known) == nil && !sameContainer(known, interfaceValue(e)) {
 		return errors.Join(errs...)
+	}
+	for _, other := range e.Allowed {
+		forget(h.allowed.Delete(allowanceKey(e.IfIndex, other)), "allowed network")
 	}
 	forget(h.interfaces.Delete(key), "interface")
 	forget(h.counts.Delete(key), "counters")
