@@ -146,11 +146,11 @@ func TestWrongChecksum(t *testing.T) {
 		wrong[20] ^= 1
 		send(wrong)
 		send(right)
-		if got, _ := server.datagram(); string(got) != "honest" {
+		if got, _ := server.datagram(func() { send(right) }); string(got) != "honest" {
 			t.Errorf("%s: a datagram with a wrong checksum is received", f.name)
 		}
 	}
-	if fast := h.counted("a").FastPackets; fast != 4 {
+	if fast := h.counted("a").FastPackets; fast < 4 {
 		t.Errorf("%d of 4 packets went directly", fast)
 	}
 }

@@ -43,8 +43,8 @@ func TestUDPSegments(t *testing.T) {
 	for _, f := range families() {
 		for _, to := range []struct {
 			who, addr string
-			fast      uint64
-		}{{"b", f.of("b"), 1}, {"outside", f.outside, 0}, {"host", f.of("gateway"), 0}} {
+			fast      bool
+		}{{"b", f.of("b"), true}, {"outside", f.outside, false}, {"host", f.of("gateway"), false}} {
 			for _, how := range []string{"by option", "by message", "received at once"} {
 				name := f.name + " to " + to.who + ", " + how
 				server, at := listenBare(t, f, to.who, to.addr)
@@ -60,7 +60,13 @@ func TestUDPSegments(t *testing.T) {
 					s.set(unix.SOL_UDP, unix.UDP_SEGMENT, size)
 				}
 				before := h.counted("a").FastPackets
-				if err := unix.Sendmsg(s.fd, data, control, nil, 0); err != nil {
+				send := func() {
+					if err := unix.Sendmsg(s.fd, data, control, nil, 0); err != nil {
+						t.Fatalf("%s: %v", name, err)
+					}
+				}
+				send()
+				if err := server.await(unix.POLLIN, send); err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
 				for left := data; len(left) > 0; {
@@ -80,8 +86,8 @@ func TestUDPSegments(t *testing.T) {
 				if err := server.wait(unix.POLLIN, 0); err == nil {
 					t.Errorf("%s: more comes than was sent", name)
 				}
-				if fast := h.counted("a").FastPackets - before; fast != to.fast {
-					t.Errorf("%s: %d packets directly, want %d", name, fast, to.fast)
+				if fast := h.counted("a").FastPackets - before; fast > 0 != to.fast || fast > count/4 {
+					t.Errorf("%s: %d packets directly", name, fast)
 				}
 			}
 		}
@@ -97,10 +103,13 @@ func TestUDPSegmentsTooBig(t *testing.T) {
 		server, at := listenBare(t, f, "b", f.of("b"))
 		s := dialBare(t, f, "a", at)
 		s.set(f.level, f.option(unix.IP_MTU_DISCOVER, unix.IPV6_MTU_DISCOVER), unix.IP_PMTUDISC_DO)
-		if err := unix.Sendmsg(s.fd, pattern(50000), segmentSize(1280-uint16(f.header)-8+1), nil, 0); err != nil {
-			t.Fatalf("%s: %v", f.name, err)
+		send := func() {
+			if err := unix.Sendmsg(s.fd, pattern(50000), segmentSize(1280-uint16(f.header)-8+1), nil, 0); err != nil {
+				t.Fatalf("%s: %v", f.name, err)
+			}
 		}
-		if got, want := s.icmp(), (icmpError{unix.EMSGSIZE, f.of("gateway"), 1280}); got != want {
+		send()
+		if got, want := s.icmp(send), (icmpError{unix.EMSGSIZE, f.of("gateway"), 1280}); got != want {
 			t.Errorf("%s: told %v, want %v", f.name, got, want)
 		}
 		if err := server.wait(unix.POLLIN, 0); err == nil {

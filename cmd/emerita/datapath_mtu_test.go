@@ -81,10 +81,9 @@ func TestMTUIsTold(t *testing.T) {
 			s.set(f.level, f.option(unix.IP_MTU_DISCOVER, unix.IPV6_MTU_DISCOVER), unix.IP_PMTUDISC_DO)
 			fits := pattern(way.mtu - f.header - 8)
 			if way.hop != "" {
-				if _, err := unix.Write(s.fd, pattern(way.larger-f.header-8)); err != nil {
-					t.Fatalf("%s: %v", name, err)
-				}
-				if got, want := s.icmp(), (icmpError{unix.EMSGSIZE, way.hop, way.mtu}); got != want {
+				send := func() { _, _ = unix.Write(s.fd, pattern(way.larger-f.header-8)) }
+				send()
+				if got, want := s.icmp(send), (icmpError{unix.EMSGSIZE, way.hop, way.mtu}); got != want {
 					t.Errorf("%s: told %v, want %v", name, got, want)
 				}
 			}
@@ -94,10 +93,9 @@ func TestMTUIsTold(t *testing.T) {
 			if _, err := unix.Write(s.fd, append(fits, 0)); !errors.Is(err, unix.EMSGSIZE) {
 				t.Errorf("%s: one byte too many: %v", name, err)
 			}
-			if _, err := unix.Write(s.fd, fits); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			if got, _ := server.datagram(); !bytes.Equal(got, fits) {
+			send := func() { say(t, s, netip.AddrPort{}, string(fits)) }
+			send()
+			if got, _ := server.datagram(send); !bytes.Equal(got, fits) {
 				t.Errorf("%s: %d bytes come, others than were sent", name, len(got))
 			}
 		}

@@ -88,10 +88,9 @@ func TestMulticast(t *testing.T) {
 					addr = f.in(at[who].network, at[who].n)
 				}
 				s := dialBare(t, f, from, netip.AddrPortFrom(netip.MustParseAddr(addr), multicastPort))
-				if _, err := unix.Write(s.fd, []byte("to you alone")); err != nil {
-					t.Fatal(err)
-				}
-				if got, _ := ear.datagram(); string(got) != "to you alone" {
+				send := func() { say(t, s, netip.AddrPort{}, "to you alone") }
+				send()
+				if got, _ := ear.datagram(send); string(got) != "to you alone" {
 					t.Errorf("%s: %s hears %q of %s", f.name, who, got, from)
 				}
 				if n := wires[who].heard(t, marker); n > 0 {

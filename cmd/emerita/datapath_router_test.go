@@ -3,11 +3,10 @@
 package main
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/state"
 	"github.com/emerita-cni/emerita/internal/testutil"
@@ -56,7 +55,7 @@ func TestRouterInContainer(t *testing.T) {
 			if way.heard {
 				want = string(marker)
 			}
-			if got, _ := server.datagram(); string(got) != want {
+			if got, _ := server.datagram(func() { say(t, client, at, want) }); string(got) != want {
 				t.Errorf("%s, %s: c hears %q", f.name, way.name, got)
 			}
 			if n := mallory.heard(t, marker); n > 0 {
@@ -67,26 +66,23 @@ func TestRouterInContainer(t *testing.T) {
 		// Behind a: first under its own address, then under a's.
 		server, at := listenBare(t, f, "c", f.of("c"))
 		s := dialBare(t, f, "nested", at)
-		if _, err := unix.Write(s.fd, marker); err != nil {
-			t.Fatal(err)
-		}
-		m.awaitReason("a", map[string]string{"IPv4": "source-ipv4", "IPv6": "source-ipv6"}[f.name])
+		m.awaitReason(func() { say(t, s, netip.AddrPort{}, string(marker)) }, "a", map[string]string{"IPv4": "source-ipv4", "IPv6": "source-ipv6"}[f.name])
 		nat := map[string]string{"IPv4": "ip own", "IPv6": "ip6 own"}[f.name]
 		testutil.Run(t, "ip", "netns", "exec", "a", "nft", "add table "+nat+"; add chain "+nat+" out { type nat hook postrouting priority 100; }; add rule "+nat+" out masquerade")
 		s = dialBare(t, f, "nested", at)
-		if _, err := unix.Write(s.fd, []byte("as a")); err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := server.datagram(); string(got) != "as a" {
+		send := func() { say(t, s, netip.AddrPort{}, "as a") }
+		send()
+		if got, _ := server.datagram(send); string(got) != "as a" {
 			t.Errorf("%s: c hears %q of the one behind a", f.name, got)
 		}
 	}
 }
 
-// awaitReason waits until something of a container is dropped for a reason.
-func (h *host) awaitReason(id, reason string) {
+// awaitReason sends until something of a container is dropped for a reason.
+func (h *host) awaitReason(send func(), id, reason string) {
 	h.t.Helper()
-	for deadline := time.Now().Add(reachWait); h.reasons(id)[reason] == ""; {
+	send()
+	for deadline := time.Now().Add(reachWait); h.reasons(id)[reason] == ""; send() {
 		if time.Now().After(deadline) {
 			h.t.Fatalf("nothing of %s is dropped as %s: %v", id, reason, h.reasons(id))
 		}

@@ -132,15 +132,32 @@ func (s bare) wait(events int16, longest time.Duration) error {
 	}
 }
 
-// datagram is the next, with its control messages.
-func (s bare) datagram() (data []byte, control []unix.SocketControlMessage) {
-	s.t.Helper()
-	return s.receive(unix.POLLIN, 0)
+// lossWait is when something is sent again: a busy machine drops packets, for all
+// namespaces have one backlog for each processor.
+const lossWait = 500 * time.Millisecond
+
+// await waits for an event, and has what causes it sent again now and then.
+func (s bare) await(event int16, again ...func()) error {
+	for deadline := time.Now().Add(reachWait); ; {
+		err := s.wait(event, lossWait)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(deadline) {
+			return err
+		}
+		for _, send := range again {
+			send()
+		}
+	}
 }
 
-func (s bare) receive(event int16, flags int) (data []byte, control []unix.SocketControlMessage) {
+// datagram is the next, with its control messages.
+func (s bare) datagram(again ...func()) (data []byte, control []unix.SocketControlMessage) {
 	s.t.Helper()
-	if err := s.wait(event, reachWait); err != nil {
+	return s.receive(unix.POLLIN, 0, again...)
+}
+
+func (s bare) receive(event int16, flags int, again ...func()) (data []byte, control []unix.SocketControlMessage) {
+	s.t.Helper()
+	if err := s.await(event, again...); err != nil {
 		s.t.Fatalf("nothing comes: %v", err)
 	}
 	data, oob := make([]byte, 1<<16), make([]byte, 512)
@@ -163,9 +180,9 @@ type icmpError struct {
 }
 
 // icmp is the next error from the net (struct sock_extended_err, ip(7)).
-func (s bare) icmp() icmpError {
+func (s bare) icmp(again ...func()) icmpError {
 	s.t.Helper()
-	_, control := s.receive(0, unix.MSG_ERRQUEUE)
+	_, control := s.receive(0, unix.MSG_ERRQUEUE, again...)
 	for _, c := range control {
 		if int(c.Header.Level) != s.f.level || int(c.Header.Type) != s.f.option(unix.IP_RECVERR, unix.IPV6_RECVERR) {
 			continue
