@@ -4,6 +4,8 @@
 
 #include "lib/drop.h"
 #include "lib/endpoint.h"
+#include "lib/host.h"
+#include "lib/interface.h"
 #include "lib/ipv6.h"
 #include "lib/nd.h"
 #include "lib/parse.h"
@@ -45,6 +47,31 @@ static __always_inline int to_stack(const struct self *me)
 	return PASS;
 }
 
+static __always_inline void count_fast_in(const struct __sk_buff *skb, __u32 ifindex)
+{
+	struct counters *c = bpf_map_lookup_elem(&counts, &ifindex);
+
+	if (c) {
+		c->fast_in_packets++;
+		c->fast_in_bytes += skb->len;
+	}
+}
+
+/* Sends a packet out by the host end of another container. A netkit device runs its
+ * program on the way out of the container, and only from the way in of a host end can
+ * another's peer be reached past its own host end. So the packet comes to the peer as
+ * any other does, and has to be addressed to it.
+ */
+static __always_inline int send_out(const struct self *me, __u32 ifindex)
+{
+	const struct interface *to = bpf_map_lookup_elem(&interfaces, &ifindex);
+
+	if (!to || bpf_skb_store_bytes(me->skb, 0, to->mac, sizeof(to->mac), 0))
+		return TC_ACT_SHOT; /* it is being taken away */
+	me->skb->tc_index = network_tag(me->ifc) | TAG_DIRECT;
+	return bpf_redirect(ifindex, 0);
+}
+
 /* Hands the packet over to the container at the address, if it is one of this
  * host in the same network and nothing about the packet needs the host stack.
  */
@@ -53,7 +80,7 @@ static __always_inline int deliver(const struct self *me, const struct endpoint_
 	struct __sk_buff *skb = me->skb;
 	struct endpoint *to;
 	struct counters *c;
-	__u32 mtu = 0;
+	__u32 mtu = 0, index;
 
 	if (!(me->ifc->flags & INTERFACE_FASTPATH) || skb->pkt_type != 0 /* PACKET_HOST */)
 		return to_stack(me);
@@ -71,7 +98,11 @@ static __always_inline int deliver(const struct self *me, const struct endpoint_
 		c->fast_packets++;
 		c->fast_bytes += skb->len;
 	}
-	return bpf_redirect_peer(to->ifindex, 0);
+	index = to->ifindex;
+	if (me->ifc->flags & INTERFACE_NETKIT)
+		return send_out(me, index);
+	count_fast_in(skb, index);
+	return bpf_redirect_peer(index, 0);
 }
 
 static __always_inline int is_own(const struct self *me, const struct endpoint_key *src)
@@ -79,6 +110,39 @@ static __always_inline int is_own(const struct self *me, const struct endpoint_k
 	struct endpoint *from = bpf_map_lookup_elem(&endpoints, src);
 
 	return from && from->owner == me->ifc->owner;
+}
+
+/* Says whether a network to which the host is closed may send a packet. Fragments but
+ * the first have no ports, and come to nothing without the first.
+ */
+static __always_inline int may_pass_ipv4(const struct self *me, const struct iphdr *ip)
+{
+	struct bpf_fib_lookup to = {
+		.family = AF_INET,
+		.ifindex = me->ifindex,
+		.ipv4_src = ip->saddr,
+		.ipv4_dst = ip->daddr,
+	};
+	struct conversation c = {.ifindex = me->ifindex, .protocol = ip->protocol};
+	__u32 offset = ETH_HLEN + ip->ihl * 4;
+
+	if (ip->frag_off & htons(0x1fff))
+		return 1;
+	v4_mapped(c.host, ip->daddr);
+	v4_mapped(c.container, ip->saddr);
+	return !for_host(me->skb, &to) || answers(me->skb, &c, offset);
+}
+
+static __always_inline int may_pass_ipv6(const struct self *me, const struct ipv6hdr *ip)
+{
+	struct bpf_fib_lookup to = {.family = AF_INET6, .ifindex = me->ifindex};
+	struct conversation c = {.ifindex = me->ifindex, .protocol = ip->nexthdr};
+
+	__builtin_memcpy(to.ipv6_src, &ip->saddr, sizeof(ip->saddr));
+	__builtin_memcpy(to.ipv6_dst, &ip->daddr, sizeof(ip->daddr));
+	__builtin_memcpy(c.host, &ip->daddr, sizeof(ip->daddr));
+	__builtin_memcpy(c.container, &ip->saddr, sizeof(ip->saddr));
+	return !for_host(me->skb, &to) || answers(me->skb, &c, ETH_HLEN + sizeof(*ip));
 }
 
 static __always_inline int from_ipv4(const struct self *me, struct cursor *c)
@@ -91,6 +155,8 @@ static __always_inline int from_ipv4(const struct self *me, struct cursor *c)
 	v4_mapped(key.addr, ip->saddr);
 	if (!is_own(me, &key))
 		return drop(me, DROP_SOURCE_IPV4);
+	if (me->ifc->flags & INTERFACE_HOST_CLOSED && !may_pass_ipv4(me, ip))
+		return drop(me, DROP_HOST);
 	/* The host stack treats options, fragments and the end of a life. */
 	if (ip->ihl != 5 || ip->frag_off & htons(0x3fff) || ip->ttl <= 1)
 		return to_stack(me);
@@ -154,16 +220,20 @@ static __always_inline int from_ipv6(const struct self *me, struct cursor *c)
 	if ((!is_own(me, &key) || v6_mapped(&ip->saddr)) &&
 	    !(v6_unspecified(&ip->saddr) && ip->nexthdr == IPPROTO_ICMPV6))
 		return drop(me, DROP_SOURCE_IPV6);
+	/* Before what follows: neighbour discovery is no access to the host. */
+	if (ip->nexthdr == IPPROTO_ICMPV6) {
+		verdict = from_icmpv6(me, ETH_HLEN + sizeof(*ip));
+		if (verdict != UNDECIDED)
+			return verdict;
+	}
+	if (me->ifc->flags & INTERFACE_HOST_CLOSED && !may_pass_ipv6(me, ip))
+		return drop(me, DROP_HOST);
 	direct = ip->hop_limit > 1 && v6_forwarded(&ip->saddr) && v6_forwarded(&ip->daddr);
 	__builtin_memcpy(key.addr, &ip->daddr, sizeof(key.addr));
 	switch (ip->nexthdr) {
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
-		break;
 	case IPPROTO_ICMPV6:
-		verdict = from_icmpv6(me, ETH_HLEN + sizeof(*ip));
-		if (verdict != UNDECIDED)
-			return verdict;
 		break;
 	case IPPROTO_HOPOPTS:
 		if (me->skb->gso_size && v6_big_tcp(me->skb, ETH_HLEN + sizeof(*ip)))
@@ -240,6 +310,36 @@ int from_container(struct __sk_buff *skb)
 	return drop(me, DROP_ETHERTYPE);
 }
 
+/* The host speaks to a container to which it is closed. */
+static __always_inline void note_host(const struct self *me)
+{
+	struct conversation talk = {.ifindex = me->ifindex};
+	struct cursor c = packet(me->skb);
+	struct ethhdr *eth = take(&c, sizeof(*eth));
+
+	if (!eth)
+		return;
+	if (eth->h_proto == htons(ETH_P_IP)) {
+		struct iphdr *ip = take(&c, sizeof(*ip));
+
+		if (!ip || ip->frag_off & htons(0x1fff))
+			return;
+		talk.protocol = ip->protocol;
+		v4_mapped(talk.host, ip->saddr);
+		v4_mapped(talk.container, ip->daddr);
+		note_call(me->skb, &talk, ETH_HLEN + ip->ihl * 4);
+	} else if (eth->h_proto == htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = take(&c, sizeof(*ip));
+
+		if (!ip)
+			return;
+		talk.protocol = ip->nexthdr;
+		__builtin_memcpy(talk.host, &ip->saddr, sizeof(talk.host));
+		__builtin_memcpy(talk.container, &ip->daddr, sizeof(talk.container));
+		note_call(me->skb, &talk, ETH_HLEN + sizeof(*ip));
+	}
+}
+
 /* From the host stack to the container: is the speaker one that it may hear. A
  * packet that the host forwards keeps the interface on which it came in.
  */
@@ -263,9 +363,16 @@ int to_container(struct __sk_buff *skb)
 		if (!bpf_map_lookup_elem(&allowed, &pair))
 			return drop(me, DROP_ISOLATION);
 	}
+	if (!from_index && skb->tc_index & TAG_DIRECT) {
+		skb->tc_index = 0;
+		count_fast_in(skb, self.ifindex);
+		return PASS;
+	}
 	if (!from_index && skb->tc_index && skb->protocol == htons(ETH_P_IPV6) &&
 	    tag_forbids(skb->tc_index, to))
 		return drop(me, DROP_ISOLATION);
+	if (!from_index && to->flags & INTERFACE_HOST_CLOSED)
+		note_host(me);
 	c = bpf_map_lookup_elem(&counts, &self.ifindex);
 	if (c) {
 		c->in_packets++;

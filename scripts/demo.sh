@@ -92,6 +92,8 @@ clean_up() {
 		emerita del "$netns" || status=1
 		[[ ! -e /run/netns/$netns ]] || ip netns delete "$netns"
 	done
+	echo '$ emerita gc --dead < config.json'
+	bin/emerita gc --dead <<<"$config" || status=1
 	remove_unless_had_link emerita0
 	# Loading the kernel's dummy module, as the first emerita0 does, makes one of its own.
 	remove_unless_had_link dummy0
@@ -129,12 +131,20 @@ title "Ping, both ways"
 say ip netns exec "$a" ping -q -c 3 -i 0.2 -W 2 "$address_b"
 say ip netns exec "$b" ping -q -c 3 -i 0.2 -W 2 "$address_a"
 
-title "TCP from $b to $a"
-ip netns exec "$a" bin/tcpcheck serve "$address_a:7000" &
-server=$!
-say ip netns exec "$b" bin/tcpcheck send "$address_a:7000" 256
-wait "$server"
-server=
+stream() { # stream NETNS-OF-SERVER ADDRESS: TCP from b, printed and kept as its rate
+	ip netns exec "$1" bin/tcpcheck serve "$2:7000" &
+	server=$!
+	say ip netns exec "$b" bin/tcpcheck send "$2:7000" 2048 | tee "$tmp/stream"
+	wait "$server"
+	server=
+	rate=$(sed -n 's|.* \([0-9.]*\) Gbit/s|\1|p' "$tmp/stream")
+}
+title "TCP from $b to $a, and by loopback within $b"
+stream "$a" "$address_a"
+between=$rate
+stream "$b" 127.0.0.1
+awk -v a="$between" -v b="$rate" 'BEGIN { printf "between the two: %.2f times loopback\n", a / b }'
+bin/emerita list
 
 title "Is all as it should be?"
 emerita check "$a"

@@ -7,20 +7,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/../internal/datapath"
 
-want=$(sed -n 's|^// The committed object is that of clang \([0-9.]*[0-9]\).*|\1|p' load.go)
+want=$(sed -n 's|^// The committed objects are those of clang \([0-9.]*[0-9]\).*|\1|p' load.go)
 have=$("${BPF2GO_CC:-clang}" -dumpversion)
-generate=$(sed -n 's|^//go:generate ||p' load.go)
-[[ $want && $generate == *' bpf2go '* ]] || {
+mapfile -t generate < <(sed -n 's|^//go:generate \(.* bpf2go .*\)|\1|p' ./*.go)
+[[ $want && ${#generate[@]} -gt 0 ]] || {
 	echo "fresh.sh: internal/datapath/load.go names no clang or no bpf2go" >&2
 	exit 1
 }
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-# The line is quoted as for go generate, which splits it as a shell would.
-eval "GOPACKAGE=datapath ${generate/ bpf2go / bpf2go -output-dir $tmp }" >/dev/null
+# Each line is quoted as for go generate, which splits it as a shell would.
+for line in "${generate[@]}"; do
+	eval "GOPACKAGE=datapath ${line/ bpf2go / bpf2go -output-dir $tmp }" >/dev/null
+done
 if [[ $have != "$want" ]]; then
-	echo "eBPF object: not compared: it is of clang $want, here is clang $have" >&2
+	echo "eBPF objects: not compared: they are of clang $want, here is clang $have" >&2
 	exit 0
 fi
 failed=0

@@ -23,6 +23,12 @@
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
 
+/* include/linux/socket.h */
+enum {
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
+
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define htons(x) __builtin_bswap16(x)
 #define htonl(x) __builtin_bswap32(x)
@@ -33,10 +39,23 @@
 
 static void *(*const bpf_map_lookup_elem)(void *map,
 					  const void *key) = (void *)BPF_FUNC_map_lookup_elem;
+static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value,
+					 __u64 flags) = (void *)BPF_FUNC_map_update_elem;
+static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
 static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect_peer;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *skb,
 				       __u32 len) = (void *)BPF_FUNC_skb_pull_data;
 static long (*const bpf_skb_load_bytes)(const struct __sk_buff *skb, __u32 offset, void *to,
 					__u32 len) = (void *)BPF_FUNC_skb_load_bytes;
+static long (*const bpf_skb_store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from,
+					 __u32 len, __u64 flags) = (void *)BPF_FUNC_skb_store_bytes;
 static long (*const bpf_check_mtu)(struct __sk_buff *skb, __u32 ifindex, __u32 *mtu_len,
 				   __s32 len_diff, __u64 flags) = (void *)BPF_FUNC_check_mtu;
+static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, int size,
+				    __u32 flags) = (void *)BPF_FUNC_fib_lookup;
+static __u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)BPF_FUNC_get_netns_cookie;
+static long (*const bpf_getsockopt)(void *ctx, int level, int name, void *value,
+				    int size) = (void *)BPF_FUNC_getsockopt;
+static long (*const bpf_setsockopt)(void *ctx, int level, int name, const void *value,
+				    int size) = (void *)BPF_FUNC_setsockopt;
+static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)BPF_FUNC_skc_to_tcp_sock;

@@ -15,5 +15,6 @@ enum drop_reason {
 	DROP_ETHERTYPE = 7,   /* neither IPv4, IPv6 nor ARP */
 	DROP_VLAN = 8,	      /* tagged */
 	DROP_ISOLATION = 9,   /* between networks that are not allowed to talk */
+	DROP_HOST = 10,	      /* to the host, which the network may not call */
 	DROP_REASONS = 16,    /* size of the counters' array */
 };

@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Who is where: the maps that ADD fills and the programs read. The layout is
- * shared by all versions of the program and of the plugin that use one pin
- * directory: fields are only added at the end (internal/datapath/layout.go).
+/* Where an address is: the map that ADD fills and the programs read. The layouts of
+ * all maps are shared by all versions of the program and of the plugin that use one
+ * pin directory: fields are only added at the end (internal/datapath/layout.go).
  */
 #pragma once
 
-#include "drop.h"
-
-enum interface_flags {
-	INTERFACE_FASTPATH = 1 << 0, /* its packets may be delivered directly */
-	INTERFACE_ISOLATED = 1 << 1, /* hears of its own network only */
-};
-
-/* The host end of a container's device. */
-struct interface {
-	__u64 network; /* identifier, from a hash of the name */
-	__u64 owner;   /* container, from a hash of its identifier */
-	__u32 flags;   /* interface_flags */
-	__u32 mtu;     /* bytes, without the Ethernet header */
-	__u8 mac[6];   /* the container's Ethernet address */
-	__u8 pad[2];
-};
-
 /* An address within a network; IPv4 as ::ffff:a.b.c.d. */
 struct endpoint_key {
-	__u64 network;
+	__u64 network; /* identifier, from a hash of the name */
 	__u8 addr[16];
 };
 
@@ -35,30 +18,6 @@ struct endpoint {
 	__u64 owner; /* a container may send from all its addresses by any of its interfaces */
 };
 
-/* Two networks that may talk, each order an entry of its own. */
-struct network_pair {
-	__u64 from;
-	__u64 to;
-};
-
-struct counters {
-	__u64 fast_packets; /* from the container, delivered directly */
-	__u64 fast_bytes;
-	__u64 out_packets; /* from the container, left to the host stack */
-	__u64 out_bytes;
-	__u64 in_packets; /* to the container from the host stack */
-	__u64 in_bytes;
-	__u64 drops[DROP_REASONS];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
-	__type(key, __u32); /* ifindex of the host end */
-	__type(value, struct interface);
-} interfaces SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -66,22 +25,6 @@ struct {
 	__type(key, struct endpoint_key);
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
-	__type(key, struct network_pair);
-	__type(value, __u8);
-} allowed SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32); /* ifindex of the host end */
-	__type(value, struct counters);
-} counts SEC(".maps");
 
 static __always_inline void v4_mapped(__u8 addr[16], __u32 v4)
 {

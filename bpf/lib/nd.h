@@ -2,7 +2,7 @@
 /* Neighbour discovery (RFC 4861) from a container: it may speak of itself only. */
 #pragma once
 
-#include "endpoint.h"
+#include "interface.h"
 #include "parse.h"
 
 enum {

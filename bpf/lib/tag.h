@@ -3,15 +3,20 @@
  * tracks connections puts fragments together and takes them apart again, and those
  * that IPv6 makes anew then do not have the interface on which they came in, but do
  * have tc_index (ip6_copy_metadata in net/ipv6/ip6_output.c). Only packets that may
- * be fragments are tagged, because queueing disciplines may read the field.
+ * be fragments are tagged, because queueing disciplines may read the field; and those
+ * that one netkit device sends out by another's, which have no such interface either.
+ *
+ * A container can set the field as well. So what a tag permits counts only where no
+ * packet that went through the host stack can have brought one.
  */
 #pragma once
 
-#include "endpoint.h"
+#include "interface.h"
 
 enum {
 	TAG_SET = 1 << 0,
-	TAG_NETWORK = 0x7ffe, /* of the network's identifier, which is a hash */
+	TAG_NETWORK = 0x3ffe, /* of the network's identifier, which is a hash */
+	TAG_DIRECT = 1 << 14, /* delivered directly */
 	TAG_ISOLATED = 1 << 15,
 };
 

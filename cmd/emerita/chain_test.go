@@ -4,6 +4,7 @@ package main
 
 import (
 	"net"
+	"strings"
 	"testing"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -114,6 +115,9 @@ func testChain(t *testing.T, path []string, links ...link) {
 	testutil.EnterHost(t)
 	plugins, capabilities := []string{chainHead6}, map[string]any{}
 	for _, l := range links {
+		if l.name == "bandwidth" { // it wants the ingress hook of the host end for itself
+			plugins[0] = strings.Replace(chainHead6, `"ipMasq"`, `"fastPath":"off","isolation":"off","ipMasq"`, 1)
+		}
 		plugins = append(plugins, l.config)
 		for k, v := range l.capabilities {
 			capabilities[k] = v

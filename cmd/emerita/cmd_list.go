@@ -11,16 +11,16 @@ import (
 	"github.com/emerita-cni/emerita/internal/endpoint"
 )
 
-// listCommand prints a line for each attachment: packets are from the container
-// to others of its network (fast), from it to the host stack (out), and from
-// there to it (in).
+// listCommand prints a line for each attachment. Packets and bytes are those that went
+// between it and others of its network directly (fast), and by the host stack, out of
+// the container and into it.
 func listCommand(e env, _ *flags) error {
 	all, err := e.plugin().List()
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NETWORK\tCONTAINER\tINTERFACE\tADDRESSES\tHOST INTERFACE\tFAST\tOUT\tIN\tDROPS\tPOD")
+	fmt.Fprintln(w, "NETWORK\tCONTAINER\tINTERFACE\tADDRESSES\tHOST INTERFACE\tFAST OUT\tFAST IN\tSTACK OUT\tSTACK IN\tDROPS\tPOD")
 	for _, a := range all {
 		addrs := make([]string, len(a.Addresses))
 		for i, p := range a.Addresses {
@@ -32,16 +32,17 @@ func listCommand(e env, _ *flags) error {
 	return w.Flush()
 }
 
-// packets are four columns.
+// packets are five columns, the first four of packets and bytes.
 func packets(c *datapath.Counters) string {
 	if c == nil {
-		return "-\t-\t-\t-"
+		return "-\t-\t-\t-\t-"
 	}
 	var drops uint64
 	for _, n := range c.Drops {
 		drops += n
 	}
-	return fmt.Sprintf("%d\t%d\t%d\t%d", c.FastPackets, c.OutPackets, c.InPackets, drops)
+	return fmt.Sprintf("%d/%d\t%d/%d\t%d/%d\t%d/%d\t%d", c.FastPackets, c.FastBytes, c.FastInPackets, c.FastInBytes,
+		c.OutPackets, c.OutBytes, c.InPackets, c.InBytes, drops)
 }
 
 func pod(a endpoint.Attached) string {
@@ -74,3 +75,5 @@ func dropsCommand(e env, _ *flags) error {
 }
 
 func repairCommand(e env, _ *flags) error { return e.plugin().Repair() }
+
+func installCommand(e env, _ *flags) error { return e.plugin().Install() }

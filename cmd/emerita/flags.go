@@ -32,6 +32,7 @@ type flags struct {
 	keepNone, dead           bool
 
 	cniVersion string // of the configuration, once it is read
+	network    string // likewise, its name
 }
 
 func parseFlags(c command, args []string) (*flags, error) {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
@@ -40,14 +39,6 @@ func current(c *cniproto.Config) ([]byte, error) {
 	return cniproto.InjectVersion(c.Raw, cniproto.Current)
 }
 
-func statusCommand(e env, f *flags) error {
-	if err := e.invoke(f, "STATUS", current); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(e.stdout, "ready")
-	return err
-}
-
 func gcCommand(e env, f *flags) error {
 	if f.dead {
 		config, err := e.config(f)
@@ -78,7 +69,7 @@ func (e env) config(f *flags) (*cniproto.Config, error) {
 	}
 	config, err := cniproto.ParseConfig(raw)
 	if err == nil {
-		f.cniVersion = config.CNIVersion
+		f.cniVersion, f.network = config.CNIVersion, config.Name
 	}
 	return config, err
 }

@@ -19,7 +19,7 @@ func (fd FD) Close() error { return unix.Close(int(fd)) }
 // declaration, so that the runtime can move what they point to until the call:
 // on 64-bit machines the layout is the same.
 
-// objAttr is the part of union bpf_attr for BPF_OBJ_GET.
+// objAttr is the part of union bpf_attr for BPF_OBJ_GET and BPF_OBJ_PIN.
 type objAttr struct {
 	pathname  unsafe.Pointer
 	bpfFD     uint32

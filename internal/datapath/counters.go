@@ -15,11 +15,16 @@ type Counters struct {
 	FastPackets, FastBytes uint64 // from it, delivered directly
 	OutPackets, OutBytes   uint64 // from it, left to the host stack
 	InPackets, InBytes     uint64 // to it, from the host stack
+	FastInPackets          uint64 // to it, delivered directly
+	FastInBytes            uint64
 	Drops                  [dropReasons]uint64
 }
 
+// pathCounters is the number of counters before those of the drops.
+const pathCounters = 8
+
 // countersSize is the size of struct counters.
-const countersSize = 8 * (6 + dropReasons)
+const countersSize = 8 * (pathCounters + dropReasons)
 
 // Counters reads the counters of a container by the index of its host end. The
 // error wraps unix.ENOENT if it is not known.
@@ -35,11 +40,14 @@ func (h *Handle) Counters(ifindex int) (Counters, error) {
 	}
 	for cpu := raw; len(cpu) >= countersSize; cpu = cpu[countersSize:] {
 		field := func(i int) uint64 { return binary.NativeEndian.Uint64(cpu[8*i:]) }
-		for i, p := range []*uint64{&sum.FastPackets, &sum.FastBytes, &sum.OutPackets, &sum.OutBytes, &sum.InPackets, &sum.InBytes} {
+		for i, p := range [pathCounters]*uint64{
+			&sum.FastPackets, &sum.FastBytes, &sum.OutPackets, &sum.OutBytes,
+			&sum.InPackets, &sum.InBytes, &sum.FastInPackets, &sum.FastInBytes,
+		} {
 			*p += field(i)
 		}
 		for i := range sum.Drops {
-			sum.Drops[i] += field(6 + i)
+			sum.Drops[i] += field(pathCounters + i)
 		}
 	}
 	return sum, nil

@@ -13,7 +13,7 @@ const dropReasons = 16
 func dropNames() []string {
 	return []string{
 		"malformed", "source-mac", "source-ipv4", "source-ipv6", "arp", "neighbour-discovery",
-		"router", "ethertype", "vlan", "isolation",
+		"router", "ethertype", "vlan", "isolation", "host",
 	}
 }
 

@@ -13,15 +13,28 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type endpointConversation struct {
+	_             structs.HostLayout
+	Ifindex       uint32
+	Protocol      uint8
+	Pad           [3]uint8
+	Host          [16]uint8
+	Container     [16]uint8
+	HostPort      uint16
+	ContainerPort uint16
+}
+
 type endpointCounters struct {
-	_           structs.HostLayout
-	FastPackets uint64
-	FastBytes   uint64
-	OutPackets  uint64
-	OutBytes    uint64
-	InPackets   uint64
-	InBytes     uint64
-	Drops       [16]uint64
+	_             structs.HostLayout
+	FastPackets   uint64
+	FastBytes     uint64
+	OutPackets    uint64
+	OutBytes      uint64
+	InPackets     uint64
+	InBytes       uint64
+	FastInPackets uint64
+	FastInBytes   uint64
+	Drops         [16]uint64
 }
 
 type endpointEndpoint struct {
@@ -58,6 +71,7 @@ type endpointNetworkPair struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	endpointMapAllowed        = "allowed"
+	endpointMapConversations  = "conversations"
 	endpointMapCounts         = "counts"
 	endpointMapEndpoints      = "endpoints"
 	endpointMapInterfaces     = "interfaces"
@@ -115,10 +129,11 @@ type endpointProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type endpointMapSpecs struct {
-	Allowed    *ebpf.MapSpec `ebpf:"allowed"`
-	Counts     *ebpf.MapSpec `ebpf:"counts"`
-	Endpoints  *ebpf.MapSpec `ebpf:"endpoints"`
-	Interfaces *ebpf.MapSpec `ebpf:"interfaces"`
+	Allowed       *ebpf.MapSpec `ebpf:"allowed"`
+	Conversations *ebpf.MapSpec `ebpf:"conversations"`
+	Counts        *ebpf.MapSpec `ebpf:"counts"`
+	Endpoints     *ebpf.MapSpec `ebpf:"endpoints"`
+	Interfaces    *ebpf.MapSpec `ebpf:"interfaces"`
 }
 
 // endpointVariableSpecs contains global variables before they are loaded into the kernel.
@@ -147,15 +162,17 @@ func (o *endpointObjects) Close() error {
 //
 // It can be passed to loadEndpointObjects or ebpf.CollectionSpec.LoadAndAssign.
 type endpointMaps struct {
-	Allowed    *ebpf.Map `ebpf:"allowed"`
-	Counts     *ebpf.Map `ebpf:"counts"`
-	Endpoints  *ebpf.Map `ebpf:"endpoints"`
-	Interfaces *ebpf.Map `ebpf:"interfaces"`
+	Allowed       *ebpf.Map `ebpf:"allowed"`
+	Conversations *ebpf.Map `ebpf:"conversations"`
+	Counts        *ebpf.Map `ebpf:"counts"`
+	Endpoints     *ebpf.Map `ebpf:"endpoints"`
+	Interfaces    *ebpf.Map `ebpf:"interfaces"`
 }
 
 func (m *endpointMaps) Close() error {
 	return _EndpointClose(
 		m.Allowed,
+		m.Conversations,
 		m.Counts,
 		m.Endpoints,
 		m.Interfaces,

@@ -19,14 +19,18 @@ type Handle struct {
 	ToContainer   bpfsys.FD // for its egress
 
 	interfaces, endpoints, allowed, counts bpfsys.FD
+
+	sockets bpfsys.FD // opened when it is needed
 }
 
 // programDir is where the programs of this build are pinned: one directory for
-// each object, so that two versions of the plugin on one host each attach their
-// own.
+// each pair of objects, so that two versions of the plugin on one host each attach
+// their own.
 func programDir(dir string) string {
-	sum := sha256.Sum256(_EndpointBytes)
-	return filepath.Join(dir, "programs-"+hex.EncodeToString(sum[:8]))
+	h := sha256.New()
+	h.Write(_EndpointBytes)
+	h.Write(_SocketBytes)
+	return filepath.Join(dir, "programs-"+hex.EncodeToString(h.Sum(nil)[:8]))
 }
 
 // Names of the pinned programs. The second is pinned last: where it is, all is.
@@ -64,7 +68,7 @@ func OpenMaps() (h *Handle, err error) {
 	if err := trusted(dir); err != nil {
 		return nil, err
 	}
-	h = &Handle{FromContainer: -1, ToContainer: -1, interfaces: -1, endpoints: -1, allowed: -1, counts: -1}
+	h = &Handle{FromContainer: -1, ToContainer: -1, interfaces: -1, endpoints: -1, allowed: -1, counts: -1, sockets: -1}
 	for _, pin := range []struct {
 		name string
 		fd   *bpfsys.FD
@@ -94,7 +98,7 @@ func OpenOrLoad() (h *Handle, loaded bool, err error) {
 
 // Close closes the descriptors. What is pinned or attached stays.
 func (h *Handle) Close() {
-	for _, fd := range []bpfsys.FD{h.FromContainer, h.ToContainer, h.interfaces, h.endpoints, h.allowed, h.counts} {
+	for _, fd := range []bpfsys.FD{h.FromContainer, h.ToContainer, h.interfaces, h.endpoints, h.allowed, h.counts, h.sockets} {
 		if fd >= 0 {
 			_ = fd.Close()
 		}

@@ -8,13 +8,15 @@ import (
 	"net/netip"
 )
 
-// The layouts of bpf/lib/endpoint.h, written by hand because they are encoded on
+// The layouts of bpf/lib/{endpoint,interface,socket}.h, written by hand because they are encoded on
 // the path of every ADD. TestLayout compares them with the object's BTF.
 
 // Flags of an interface (enum interface_flags).
 const (
-	flagFastPath = 1 << 0
-	flagIsolated = 1 << 1
+	flagFastPath   = 1 << 0
+	flagIsolated   = 1 << 1
+	flagHostClosed = 1 << 2
+	flagNetkit     = 1 << 3
 )
 
 // NetworkID is the number of a network in the maps: the first bytes of a hash
@@ -39,7 +41,15 @@ func OwnerOf(containerID string) OwnerID {
 const (
 	interfaceSize = 32
 	endpointSize  = 16
+	socketSize    = 32
+	socketIndexAt = 8 // where a socket policy has the index of the host end
 )
+
+// flagUnpaced is the flag of a socket policy (enum socket_flags).
+const flagUnpaced = 1 << 0
+
+// congestionName is the size of a congestion control's name, with the final NUL.
+const congestionName = 16
 
 func indexKey(ifindex int) []byte {
 	return binary.NativeEndian.AppendUint32(nil, uint32(ifindex))
@@ -48,11 +58,13 @@ func indexKey(ifindex int) []byte {
 // interfaceValue is struct interface.
 func interfaceValue(e Endpoint) []byte {
 	var flags uint32
-	if e.FastPath {
-		flags |= flagFastPath
-	}
-	if e.Isolated {
-		flags |= flagIsolated
+	for _, f := range [...]struct {
+		set  bool
+		flag uint32
+	}{{e.FastPath, flagFastPath}, {e.Isolated, flagIsolated}, {e.HostClosed, flagHostClosed}, {e.Netkit, flagNetkit}} {
+		if f.set {
+			flags |= f.flag
+		}
 	}
 	v := make([]byte, 0, interfaceSize)
 	v = binary.NativeEndian.AppendUint64(v, uint64(e.Network))
@@ -79,4 +91,24 @@ func endpointValue(e Endpoint) []byte {
 // pairKey is struct network_pair.
 func pairKey(from, to NetworkID) []byte {
 	return binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(from)), uint64(to))
+}
+
+// socketKey is struct socket_key.
+func socketKey(netnsCookie uint64, addr netip.Addr) []byte {
+	a := addr.As16()
+	return append(binary.NativeEndian.AppendUint64(nil, netnsCookie), a[:]...)
+}
+
+// socketPolicy is struct socket_policy.
+func socketPolicy(e Endpoint) []byte {
+	var flags uint32
+	if e.Congestion.Unpaced {
+		flags |= flagUnpaced
+	}
+	v := make([]byte, 0, socketSize)
+	v = binary.NativeEndian.AppendUint64(v, uint64(e.Network))
+	v = binary.NativeEndian.AppendUint32(v, uint32(e.IfIndex))
+	v = binary.NativeEndian.AppendUint32(v, flags)
+	v = append(v, e.Congestion.Name...)
+	return append(v, make([]byte, socketSize-len(v))...)
 }

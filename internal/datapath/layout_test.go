@@ -48,11 +48,17 @@ func fields(t *testing.T, typ btf.Type, raw []byte) map[string][]byte {
 func TestLayout(t *testing.T) {
 	t.Parallel()
 	maps := mustSpec(t).Maps
+	spec, err := loadSocket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sockets := spec.Maps[pinSockets]
 	u32 := func(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 	u64 := func(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
 	e := Endpoint{
 		Network: 0x0102030405060708, Owner: 0x1112131415161718, IfIndex: 0x21222324, MTU: 0x31323334,
-		MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}, FastPath: true, Isolated: true,
+		MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}, FastPath: true, Isolated: true, HostClosed: true, Netkit: true,
+		Congestion: &Congestion{NetnsCookie: 0x4142434445464748, Name: "cubic", Unpaced: true},
 	}
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	mapped := netip.AddrFrom16(v4.As16()).AsSlice()
@@ -63,7 +69,7 @@ func TestLayout(t *testing.T) {
 		want map[string][]byte
 	}{
 		{"interface", maps[pinInterfaces].Value, interfaceValue(e), map[string][]byte{
-			"network": u64(uint64(e.Network)), "owner": u64(uint64(e.Owner)), "flags": u32(flagFastPath | flagIsolated),
+			"network": u64(uint64(e.Network)), "owner": u64(uint64(e.Owner)), "flags": u32(flagFastPath | flagIsolated | flagHostClosed | flagNetkit),
 			"mtu": u32(uint32(e.MTU)), "mac": e.MAC, "pad": {0, 0},
 		}},
 		{"endpoint", maps[pinEndpoints].Value, endpointValue(e), map[string][]byte{
@@ -74,6 +80,13 @@ func TestLayout(t *testing.T) {
 		}},
 		{"key of IPv6", maps[pinEndpoints].Key, endpointKey(e.Network, v6), map[string][]byte{
 			"network": u64(uint64(e.Network)), "addr": v6.AsSlice(),
+		}},
+		{"key of a socket", sockets.Key, socketKey(e.Congestion.NetnsCookie, v4), map[string][]byte{
+			"netns": u64(e.Congestion.NetnsCookie), "addr": mapped,
+		}},
+		{"policy of a socket", sockets.Value, socketPolicy(e), map[string][]byte{
+			"network": u64(uint64(e.Network)), "ifindex": u32(uint32(e.IfIndex)), "flags": u32(flagUnpaced),
+			"congestion": append([]byte("cubic"), make([]byte, congestionName-5)...),
 		}},
 		{"pair of networks", maps[pinAllowed].Key, pairKey(7, 8), map[string][]byte{"from": u64(7), "to": u64(8)}},
 	} {
@@ -107,7 +120,8 @@ func TestLayoutOfCounters(t *testing.T) {
 	at := func(i, n int) []byte { return raw[8*i:][:8*n] }
 	want := map[string][]byte{
 		"fast_packets": at(0, 1), "fast_bytes": at(1, 1), "out_packets": at(2, 1), "out_bytes": at(3, 1),
-		"in_packets": at(4, 1), "in_bytes": at(5, 1), "drops": at(6, dropReasons),
+		"in_packets": at(4, 1), "in_bytes": at(5, 1), "fast_in_packets": at(6, 1), "fast_in_bytes": at(7, 1),
+		"drops": at(pathCounters, dropReasons),
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); diff != "" {
 		t.Errorf("counters differ from the object's (-want +got):\n%s", diff)

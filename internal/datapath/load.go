@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The committed object is that of clang 14.0.6, which Debian 12 has: with the same
-// one scripts/fresh.sh compares it.
+// The committed objects are those of clang 14.0.6, which Debian 12 has: with the same
+// one scripts/fresh.sh compares them.
 //
 //go:generate go tool bpf2go -target bpfel -cflags "-O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu" endpoint ../../bpf/endpoint.bpf.c -- -I../../bpf
+//go:generate go tool bpf2go -target bpfel -cflags "-O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu" socket ../../bpf/socket.bpf.c -- -I../../bpf
 
 // load loads the programs and pins them and their maps. Maps that are pinned
 // already are used: they know the containers that run. A load that was killed
@@ -38,6 +39,12 @@ func load() (err error) {
 	if err != nil {
 		return fmt.Errorf("read eBPF object: %w", err)
 	}
+	return pinPrograms(dir, spec, pinFrom, pinTo)
+}
+
+// pinPrograms loads an object and pins its maps, which all builds share, and its
+// programs, which are this build's, in the given order.
+func pinPrograms(dir string, spec *ebpf.CollectionSpec, names ...string) error {
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinByName
 	}
@@ -50,7 +57,7 @@ func load() (err error) {
 	if err := os.Mkdir(programs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make pin directory: %w", err)
 	}
-	for _, name := range []string{pinFrom, pinTo} {
+	for _, name := range names {
 		path := filepath.Join(programs, name)
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove unfinished pin: %w", err)

@@ -34,6 +34,7 @@ const (
 	pinEndpoints  = "endpoints"
 	pinAllowed    = "allowed"
 	pinCounts     = "counts"
+	pinSockets    = "sockets"
 )
 
 // isBPFFS says whether a bpffs is mounted at a path.

@@ -22,6 +22,11 @@ type Endpoint struct {
 	FastPath bool        // deliver its packets directly
 	Isolated bool        // only its own network and the allowed ones
 	Allowed  []NetworkID // networks that it may talk to besides
+
+	HostClosed bool // it may answer the host, not call it
+	Netkit     bool // the device is a netkit, not a veth
+
+	Congestion *Congestion // nil if its sockets stay as they are
 }
 
 // Register tells the programs of a container's interface, before they are
@@ -93,6 +98,7 @@ func (h *Handle) Unregister(e Endpoint) error {
 		}
 		forget(h.endpoints.Delete(k), "address "+a.String())
 	}
+	h.unregisterSockets(e, forget)
 	key, known := indexKey(e.IfIndex), make([]byte, interfaceSize)
 	if h.interfaces.Lookup(key, known) == nil && !sameContainer(known, interfaceValue(e)) {
 		return errors.Join(errs...)

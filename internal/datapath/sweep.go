@@ -30,10 +30,12 @@ func Sweep(gone func(ifindex int) bool) error {
 	}
 	inKey := func(key, _ []byte) int { return int(binary.NativeEndian.Uint32(key)) }
 	inValue := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value)) }
+	ofSocket := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value[socketIndexAt:])) }
 	return errors.Join(
 		sweep(filepath.Join(dir, pinInterfaces), inKey, gone),
 		sweep(filepath.Join(dir, pinCounts), inKey, gone),
 		sweep(filepath.Join(dir, pinEndpoints), inValue, gone),
+		sweep(filepath.Join(dir, pinSockets), ofSocket, gone),
 	)
 }
 

@@ -167,6 +167,7 @@ func (w *world) run(t *testing.T, p *ebpf.Program, at *actor, frame []byte, ctx 
 	}{
 		{"fast", after.FastPackets - before.FastPackets, after.FastBytes - before.FastBytes},
 		{"out", after.OutPackets - before.OutPackets, after.OutBytes - before.OutBytes},
+		{"fast in", after.FastInPackets - before.FastInPackets, after.FastInBytes - before.FastInBytes},
 		{"in", after.InPackets - before.InPackets, after.InBytes - before.InBytes},
 	} {
 		switch {

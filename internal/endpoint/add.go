@@ -176,21 +176,26 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	if err := l.chooseMTU(r.options.MTU, up4, up6); err != nil {
 		return nil, err
 	}
-	programs, err := p.openPrograms(store, conn, r.options)
-	if err != nil {
+	if err := l.chooseOffload(r.options, up4, up6); err != nil {
 		return nil, err
 	}
-	if programs != nil {
-		defer programs.Close()
+	t := tools{store: store, conn: conn, tree: sysctl.OpenTree()}
+	defer t.tree.Close()
+	if t.programs, err = p.openPrograms(store, conn, r.options); err != nil {
+		return nil, err
 	}
-	tree := sysctl.OpenTree()
-	defer tree.Close()
-	gatewayMAC, err := p.wire(tools{store, conn, tree, programs}, r, l, &undo)
+	if t.programs != nil {
+		defer t.programs.Close()
+		if t.congestion, err = p.openCongestion(store, t.tree, r.options); err != nil {
+			return nil, err
+		}
+	}
+	gatewayMAC, err := p.wire(t, r, l, &undo)
 	if err != nil {
 		return nil, err
 	}
 	describeWiring(record, l)
-	if err := p.enableForwarding(store, tree, l, up4, up6); err != nil {
+	if err := p.enableForwarding(store, t.tree, l, up4, up6); err != nil {
 		return nil, err
 	}
 	if err := p.ensureMasquerade(store, l); err != nil {

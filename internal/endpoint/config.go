@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
 )
@@ -29,47 +28,7 @@ type options struct {
 	MTU              int              `json:"mtu"`
 	GatewayInterface string           `json:"gatewayInterface"`
 	Routes           []cniproto.Route `json:"routes"`
-	FastPath         string           `json:"fastPath"`
-	Isolation        string           `json:"isolation"`
-	AllowNetworks    []string         `json:"allowNetworks"`
-}
-
-// The values of fastPath and isolation. Without either no program is attached:
-// the clsact qdisc on which they hang keeps upstream's bandwidth plugin from
-// making its own, so that they must not be everybody's default yet (ADR 12).
-const (
-	modeAuto     = "auto"
-	modeRequired = "required"
-	modeOff      = "off"
-	modeNetwork  = "network"
-)
-
-// fastPath says whether packets are to be delivered directly.
-func (o options) fastPath() bool { return o.FastPath == modeAuto || o.FastPath == modeRequired }
-
-// isolated says whether other networks are to be kept out.
-func (o options) isolated() bool { return o.Isolation == modeNetwork }
-
-// wantsPrograms says whether anything asks for the eBPF programs.
-func (o options) wantsPrograms() bool { return o.fastPath() || o.isolated() }
-
-// needsPrograms says whether the configuration cannot do without.
-func (o options) needsPrograms() bool { return o.FastPath == modeRequired || o.isolated() }
-
-// validatePrograms checks the keys of the eBPF data path.
-func (o options) validatePrograms() error {
-	if !slices.Contains([]string{"", modeAuto, modeRequired, modeOff}, o.FastPath) {
-		return fmt.Errorf("fastPath %q: want auto, required or off", o.FastPath)
-	}
-	if !slices.Contains([]string{"", modeNetwork, modeOff}, o.Isolation) {
-		return fmt.Errorf("isolation %q: want network or off", o.Isolation)
-	}
-	for _, name := range o.AllowNetworks {
-		if err := cniproto.ValidateNetworkName(name); err != nil {
-			return fmt.Errorf("allowNetworks: %w", err)
-		}
-	}
-	return nil
+	pathOptions
 }
 
 func parseOptions(raw []byte) (options, error) {
@@ -85,7 +44,7 @@ func parseOptions(raw []byte) (options, error) {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",
 			"gatewayInterface %q: %w", o.GatewayInterface, err)
 	}
-	if err := o.validatePrograms(); err != nil {
+	if err := o.validate(); err != nil {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "%w", err)
 	}
 	for _, r := range o.Routes {

@@ -22,9 +22,9 @@ const loopbackIndex = 1
 
 // wireContainer makes the container's half of an attachment, in its namespace:
 // lo and the interface up, addresses, routes, and the neighbours that stand for
-// every next hop.
-func wireContainer(tree *sysctl.Tree, ns *netns.NS, l *layout) error {
-	return ns.Do(func() error {
+// every next hop. It returns the cookie of the namespace, 0 on kernels before 5.14.
+func wireContainer(tree *sysctl.Tree, ns *netns.NS, l *layout) (cookie uint64, err error) {
+	err = ns.Do(func() error {
 		ifname := l.key.IfName
 		if err := muteIPv6(tree, ifname, l.has(false)); err != nil {
 			return err
@@ -34,6 +34,7 @@ func wireContainer(tree *sysctl.Tree, ns *netns.NS, l *layout) error {
 			return err
 		}
 		defer c.Close()
+		cookie, _ = unix.GetsockoptUint64(c.FD(), unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 		index, err := rtnl.Index(c, ifname)
 		if err != nil {
 			return err
@@ -54,6 +55,7 @@ func wireContainer(tree *sysctl.Tree, ns *netns.NS, l *layout) error {
 		}
 		return addSecondBest(c, l, index)
 	})
+	return cookie, err
 }
 
 func addContainerAddrs(b *nlmsg.Batch, l *layout, index int) {

@@ -36,12 +36,19 @@ func forwarding4(up uplink) []setting {
 // all of them must; then an uplink that takes its default route from router
 // advertisements needs accept_ra=2 to go on doing so (Documentation/networking/
 // ip-sysctl.rst).
-func forwarding6(tree *sysctl.Tree, up uplink, hostIf string) []setting {
+//
+// A closed host end forwards by its own setting as well: the question whether a packet
+// is for the host has no other answer than "not forwarded" without (bpf_ipv6_fib_lookup
+// of net/core/filter.c knows of no force_forwarding).
+func forwarding6(tree *sysctl.Tree, up uplink, hostIf string, closed bool) []setting {
 	if v, err := tree.Get(sysctl.IPv6, sysctl.All, "forwarding"); err != nil || v == "1" {
 		return nil
 	}
 	if tree.Has(sysctl.IPv6, hostIf, "force_forwarding") {
 		out := []setting{{sysctl.IPv6, hostIf, "force_forwarding", "1"}}
+		if closed {
+			out = append(out, setting{sysctl.IPv6, hostIf, "forwarding", "1"})
+		}
 		if up.name != "" {
 			out = append(out, setting{sysctl.IPv6, up.name, "force_forwarding", "1"})
 		}
@@ -64,7 +71,7 @@ func forwardingSettings(tree *sysctl.Tree, l *layout, up4, up6 uplink) []setting
 		out = append(out, forwarding4(up4)...)
 	}
 	if l.has(false) {
-		out = append(out, forwarding6(tree, up6, l.hostIf)...)
+		out = append(out, forwarding6(tree, up6, l.hostIf, l.hostClosed)...)
 	}
 	return out
 }

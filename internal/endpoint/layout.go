@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
 	"github.com/emerita-cni/emerita/internal/nft"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 	"github.com/emerita-cni/emerita/internal/state"
@@ -26,11 +27,16 @@ type layout struct {
 	containerMAC net.HardwareAddr
 	gatewayIf    string
 	mtu          int // bytes
+	routeMTU     int // bytes, of what leaves the host; 0 if as the interface's
+	offload      offloads
+	device       rtnl.Kind
 	masquerade   bool
-	programs     bool     // eBPF programs are attached
-	fastPath     bool     // deliver directly where eBPF can
-	isolated     bool     // only within the network and with the allowed ones
-	allowed      []string // networks
+	programs     bool                 // eBPF programs are attached
+	fastPath     bool                 // deliver directly where eBPF can
+	isolated     bool                 // only within the network and with the allowed ones
+	allowed      []string             // networks
+	hostClosed   bool                 // it may not call the host
+	congestion   *datapath.Congestion // of local connections; nil if the host's
 
 	ips      []cniproto.IPConfig // gateway filled in
 	gateways []netip.Addr        // next hops of the container, each once
@@ -44,7 +50,8 @@ func newLayout(r *request) *layout {
 	l := &layout{
 		key: k, hostIf: k.HostIfName(), hostMAC: k.HostMAC(), containerMAC: k.ContainerMAC(),
 		gatewayIf: r.options.GatewayInterface, masquerade: r.options.IPMasq,
-		fastPath: r.options.fastPath(), isolated: r.options.isolated(), allowed: r.options.AllowNetworks,
+		device: r.options.device(), fastPath: r.options.fastPath(), isolated: r.options.isolated(),
+		allowed: r.options.AllowNetworks, hostClosed: r.options.hostClosed(),
 	}
 	if r.mac != nil {
 		l.containerMAC = r.mac

@@ -18,7 +18,8 @@ import (
 func endpointOf(l *layout) datapath.Endpoint {
 	e := datapath.Endpoint{
 		Network: datapath.IDOf(l.key.Network), Owner: datapath.OwnerOf(l.key.ContainerID), IfIndex: l.hostIndex, MAC: l.containerMAC, MTU: l.mtu,
-		FastPath: l.fastPath, Isolated: l.isolated,
+		FastPath: l.fastPath, Isolated: l.isolated, HostClosed: l.hostClosed, Netkit: l.device == rtnl.Netkit,
+		Congestion: l.congestion,
 	}
 	for _, ip := range l.ips {
 		e.Addrs = append(e.Addrs, ip.Address.Addr())
@@ -84,8 +85,13 @@ func attach(h *datapath.Handle, conn *nlmsg.Conn, l *layout) error {
 	if err == nil {
 		var b nlmsg.Batch
 		rtnl.SetFilter(&b, l.hostIndex, rtnl.Egress, int(h.ToContainer), "emerita to_container", l.hostIf)
-		rtnl.SetFilter(&b, l.hostIndex, rtnl.Ingress, int(h.FromContainer), "emerita from_container", l.hostIf)
+		if l.device != rtnl.Netkit {
+			rtnl.SetFilter(&b, l.hostIndex, rtnl.Ingress, int(h.FromContainer), "emerita from_container", l.hostIf)
+		}
 		err = conn.Do(&b)
+	}
+	if err == nil && l.device == rtnl.Netkit {
+		err = h.AttachNetkit(l.hostIndex)
 	}
 	if err != nil {
 		return errors.Join(err, h.Unregister(e))
@@ -99,6 +105,7 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 	if err != nil {
 		return err
 	}
+	sockets := p.reloadCongestion(records)
 	for _, r := range records {
 		link, found, err := findHostLink(conn, r.Key, r)
 		if err != nil || !found || r.Phase != state.Ready || !r.Programs {
@@ -108,7 +115,12 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 		l.hostIf, l.hostIndex = link.name, link.index
 		// The addresses first: it talks, and a program that has just been
 		// attached drops what comes from an address that it does not know.
-		if err = h.RegisterAddrs(endpointOf(l)); err == nil {
+		e := endpointOf(l)
+		err = h.RegisterAddrs(e)
+		if err == nil && sockets {
+			err = h.RegisterSockets(e)
+		}
+		if err == nil {
 			err = attach(h, conn, l)
 		}
 		if err != nil {
@@ -182,13 +194,21 @@ func (p *Plugin) unloadPrograms(store *state.Store) error {
 
 // comparePrograms says what is missing of the programs of an attachment.
 func comparePrograms(conn *nlmsg.Conn, l *layout) error {
-	for hook, name := range map[rtnl.Hook]string{rtnl.Ingress: "ingress", rtnl.Egress: "egress"} {
-		id, err := rtnl.Filter(conn, l.hostIndex, hook)
+	hooks := map[string]func() (uint32, error){
+		"egress":  func() (uint32, error) { return rtnl.Filter(conn, l.hostIndex, rtnl.Egress) },
+		"ingress": func() (uint32, error) { return rtnl.Filter(conn, l.hostIndex, rtnl.Ingress) },
+	}
+	if l.device == rtnl.Netkit {
+		delete(hooks, "ingress")
+		hooks["the peer"] = func() (uint32, error) { return datapath.AttachedNetkit(l.hostIndex) }
+	}
+	for where, program := range hooks {
+		id, err := program()
 		if err != nil {
 			return err
 		}
 		if id == 0 {
-			return fmt.Errorf("eBPF program is missing on %s of %q: emerita repair puts it back", name, l.hostIf)
+			return fmt.Errorf("eBPF program is missing on %s of %q: emerita repair puts it back", where, l.hostIf)
 		}
 	}
 	h, err := datapath.OpenMaps()

@@ -3,11 +3,13 @@
 package endpoint
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"slices"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 	"github.com/emerita-cni/emerita/internal/state"
@@ -36,10 +38,14 @@ func describe(record *state.Record, l *layout) {
 
 // describeWiring adds what the host could give.
 func describeWiring(record *state.Record, l *layout) {
-	record.HostIfIndex, record.MTU = l.hostIndex, l.mtu
+	record.HostIfIndex, record.MTU, record.RouteMTU = l.hostIndex, l.mtu, l.routeMTU
+	record.Device, record.BigTCP, record.BigTCP4 = string(l.device), l.offload.host.GSO, l.offload.host.GSO4
 	record.Programs = l.programs
 	if l.programs {
-		record.FastPath, record.Isolated, record.Allowed = l.fastPath, l.isolated, l.allowed
+		record.FastPath, record.Isolated, record.Allowed, record.HostClosed = l.fastPath, l.isolated, l.allowed, l.hostClosed
+	}
+	if c := l.congestion; c != nil {
+		record.Congestion = &state.Congestion{Name: c.Name, Unpaced: c.Unpaced, NetnsCookie: c.NetnsCookie}
 	}
 }
 
@@ -47,8 +53,12 @@ func describeWiring(record *state.Record, l *layout) {
 func layoutOf(r *state.Record) *layout {
 	l := &layout{
 		key: r.Key, hostIf: r.HostIfName, hostIndex: r.HostIfIndex, hostMAC: r.Key.HostMAC(),
-		gatewayIf: r.Gateway, masquerade: r.Masquerade, mtu: r.MTU,
-		programs: r.Programs, fastPath: r.FastPath, isolated: r.Isolated, allowed: r.Allowed,
+		gatewayIf: r.Gateway, masquerade: r.Masquerade, mtu: r.MTU, routeMTU: r.RouteMTU,
+		device: cmp.Or(rtnl.Kind(r.Device), rtnl.Veth), offload: bothWays(r.BigTCP, r.BigTCP4),
+		programs: r.Programs, fastPath: r.FastPath, isolated: r.Isolated, allowed: r.Allowed, hostClosed: r.HostClosed,
+	}
+	if c := r.Congestion; c != nil {
+		l.congestion = &datapath.Congestion{Name: c.Name, Unpaced: c.Unpaced, NetnsCookie: c.NetnsCookie}
 	}
 	l.containerMAC, _ = net.ParseMAC(r.MAC)
 	for i, a := range r.Addresses {

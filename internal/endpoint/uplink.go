@@ -5,8 +5,6 @@ package endpoint
 import (
 	"net/netip"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 )
@@ -18,6 +16,8 @@ const defaultMTU = 1500
 type uplink struct {
 	name string // empty without one
 	mtu  int    // bytes: the interface's, or the route's if that is smaller
+
+	gso, gso4 int // bytes: the largest packet that it takes whole, and of IPv4
 }
 
 // probeAddr is an address that nothing but a default route leads to: the IPv4
@@ -33,39 +33,36 @@ func probeAddr(v4 bool) netip.Addr {
 // findUplink looks for the uplink of one address family. A route by the
 // loopback interface (65,536 bytes) is none.
 func findUplink(c *nlmsg.Conn, v4 bool) uplink {
-	none := uplink{mtu: defaultMTU}
+	none := uplink{mtu: defaultMTU, gso: legacySize, gso4: legacySize}
 	r, err := rtnl.RouteTo(c, probeAddr(v4))
 	if err != nil || r.Link == 0 {
 		return none
 	}
-	name, err := rtnl.Name(c, r.Link)
-	if err != nil {
+	l, err := rtnl.LinkAt(c, r.Link)
+	if err != nil || l.Loopback {
 		return none
 	}
-	flags, err := rtnl.Flags(c, name)
-	if err != nil || flags&unix.IFF_LOOPBACK != 0 {
-		return none
-	}
-	mtu, err := rtnl.MTU(c, name)
-	if err != nil {
-		return none
-	}
+	up := uplink{name: l.Name, mtu: l.MTU, gso: l.Offload.GSO, gso4: l.Offload.GSO4}
 	if r.MTU != 0 {
-		mtu = min(mtu, r.MTU)
+		up.mtu = min(up.mtu, r.MTU)
 	}
-	return uplink{name: name, mtu: mtu}
+	if up.gso4 == 0 { // before Linux 6.3
+		up.gso4 = legacySize
+	}
+	return up
 }
 
 // findUplinks looks for the uplinks of the families that an attachment has.
 func findUplinks(c *nlmsg.Conn, l *layout) (v4, v6 uplink) {
-	v4, v6 = uplink{mtu: maxMTU}, uplink{mtu: maxMTU}
+	v4 = uplink{mtu: maxMTU, gso: maxSize, gso4: maxSize} // of a family that nobody has
+	v6 = v4
 	if l.has(true) {
 		v4 = findUplink(c, true)
 	}
 	if l.has(false) {
 		v6 = findUplink(c, false)
 		if v6.name == "" && v4.name != "" {
-			v6.mtu = v4.mtu // IPv6 inside the host only
+			v6.mtu, v6.gso = v4.mtu, v4.gso // IPv6 inside the host only
 		}
 	}
 	return v4, v6

@@ -26,6 +26,8 @@ type tools struct {
 	conn     *nlmsg.Conn
 	tree     *sysctl.Tree
 	programs *datapath.Handle // nil on a host without eBPF, or for a network that wants none
+
+	congestion *datapath.Congestion // of local connections; nil if as they are
 }
 
 // wire makes the kernel objects of an attachment: the pair, then the host's
@@ -36,7 +38,7 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	if err != nil {
 		return nil, err
 	}
-	if l.hostIndex, err = createPair(t.conn, r.ns, l); err != nil {
+	if l.hostIndex, err = createPair(t.conn, r.ns, l, t.programs != nil); err != nil {
 		return nil, err
 	}
 	if t.programs != nil {
@@ -46,6 +48,8 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	if t.programs != nil {
 		if err := attach(t.programs, t.conn, l); err == nil {
 			l.programs = true
+		} else if l.device == rtnl.Netkit { // it lets nothing out without
+			return nil, cniproto.Errorf(cniproto.CodeNotAvailable, "attach eBPF programs to "+l.hostIf, "%w: set device to veth", err)
 		} else if err := p.withoutPrograms(r.options, err); err != nil {
 			return nil, err
 		}
@@ -60,15 +64,27 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 			return nil, cniproto.Wrap(cniproto.CodeNetlink, "register addresses in the eBPF maps", err)
 		}
 	}
-	if err := wireContainer(t.tree, r.ns, l); err != nil {
+	cookie, err := wireContainer(t.tree, r.ns, l)
+	if err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.key.IfName+" in the container", err)
+	}
+	if l.programs && t.congestion != nil {
+		l.congestion = t.congestion
+		l.congestion.NetnsCookie = cookie
+		if err := t.programs.RegisterSockets(endpointOf(l)); err != nil {
+			return nil, cniproto.Wrap(cniproto.CodeNetlink, "register sockets in the eBPF maps", err)
+		}
 	}
 	// The host end has a carrier only now, and drops what it sends until the
 	// kernel's link watch has run. Asking for the link makes it run first
 	// (rtnl_getlink in net/core/rtnetlink.c, since Linux 6.8), so that the
 	// answer to a container's first packet is not lost.
-	if _, err := rtnl.Link(t.conn, l.hostIf); err != nil {
+	link, err := rtnl.Link(t.conn, l.hostIf)
+	if err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeNetlink, "look at "+l.hostIf, err)
+	}
+	if err := l.explainOffload(nil, link.Offload); err != nil {
+		return nil, err
 	}
 	if created || fresh {
 		// It is the network's first, or somebody had deleted the interface or
@@ -82,14 +98,29 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	return gatewayMAC, nil
 }
 
-// createPair creates the veth pair and returns the index of its host end.
-func createPair(conn *nlmsg.Conn, ns *netns.NS, l *layout) (int, error) {
-	var b nlmsg.Batch
-	rtnl.AddVeth(&b, rtnl.Veth{
-		Name: l.hostIf, MAC: l.hostMAC, MTU: l.mtu,
-		PeerName: l.key.IfName, PeerMAC: l.containerMAC, PeerNetns: ns.FD(),
-	})
-	err := conn.Do(&b)
+// createPair creates the pair and returns the index of its host end. Limits that
+// nobody insists on are left out where the kernel refuses them.
+func createPair(conn *nlmsg.Conn, ns *netns.NS, l *layout, closed bool) (int, error) {
+	create := func() error {
+		var b nlmsg.Batch
+		rtnl.AddPair(&b, rtnl.Pair{
+			Kind: l.device, Name: l.hostIf, MAC: l.hostMAC, MTU: l.mtu, Offload: l.offload.host, Closed: closed,
+			PeerName: l.key.IfName, PeerMAC: l.containerMAC, PeerOffload: l.offload.container, PeerNetns: ns.FD(),
+		})
+		return conn.Do(&b)
+	}
+	err := create()
+	if explained := l.explainOffload(err, rtnl.Offload{}); err != nil && explained != nil {
+		return 0, explained
+	}
+	if errors.Is(err, unix.EINVAL) && l.offload.size() > 0 {
+		l.offload = offloads{}
+		err = create()
+	}
+	if l.device == rtnl.Netkit && errors.Is(err, unix.EOPNOTSUPP) {
+		return 0, cniproto.Errorf(cniproto.CodeNotAvailable, "create interface pair",
+			"%w: the kernel has no netkit (Linux 6.7, CONFIG_NETKIT): set device to auto", err)
+	}
 	if errors.Is(err, unix.EEXIST) {
 		if _, ierr := rtnl.Index(conn, l.hostIf); ierr == nil {
 			return 0, cniproto.Errorf(cniproto.CodeNetlink, "create interface pair",

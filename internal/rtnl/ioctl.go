@@ -89,21 +89,3 @@ func HardwareAddr(c *nlmsg.Conn, name string) (net.HardwareAddr, error) {
 	}
 	return net.HardwareAddr(raw[unix.IFNAMSIZ+2:][:6]), nil // after sa_family
 }
-
-// MTU is the maximum transmission unit of an interface in bytes.
-func MTU(c *nlmsg.Conn, name string) (int, error) {
-	req, err := ask(c, name, unix.SIOCGIFMTU, "MTU")
-	if err != nil {
-		return 0, err
-	}
-	return int(req.Uint32()), nil
-}
-
-// Flags are the interface's flags (unix.IFF_*).
-func Flags(c *nlmsg.Conn, name string) (uint16, error) {
-	req, err := ask(c, name, unix.SIOCGIFFLAGS, "flags")
-	if err != nil {
-		return 0, err
-	}
-	return req.Uint16(), nil
-}

@@ -11,9 +11,6 @@ import (
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 )
 
-// vethInfoPeer is VETH_INFO_PEER of include/uapi/linux/veth.h.
-const vethInfoPeer = 1
-
 // inet6AddrGenModeNone is IN6_ADDR_GEN_MODE_NONE: no link-local address of the
 // kernel's own making (include/uapi/linux/if_link.h).
 const inet6AddrGenModeNone = 1
@@ -22,16 +19,6 @@ const inet6AddrGenModeNone = 1
 // (include/uapi/linux/ip.h).
 const ipv4DevconfForwarding = 1
 
-// Veth describes a pair of virtual Ethernet interfaces.
-type Veth struct {
-	Name      string // host end
-	MAC       net.HardwareAddr
-	PeerName  string
-	PeerMAC   net.HardwareAddr
-	PeerNetns int // descriptor of the namespace in which the peer is born
-	MTU       int // bytes, of both ends
-}
-
 // ifinfo appends struct ifinfomsg.
 func ifinfo(b *nlmsg.Batch, index int, flags, change uint32) {
 	p := make([]byte, unix.SizeofIfInfomsg)
@@ -39,31 +26,6 @@ func ifinfo(b *nlmsg.Batch, index int, flags, change uint32) {
 	binary.NativeEndian.PutUint32(p[8:], flags)
 	binary.NativeEndian.PutUint32(p[12:], change)
 	b.Raw(p)
-}
-
-// AddVeth creates a pair, both ends down, with final names and addresses and
-// the peer in its namespace from the first moment: there is nothing to rename
-// or to move, and udev leaves an address alone that was set at creation. The
-// peer cannot be created up (ENOTCONN); the host end is not, because its
-// settings must be in place before it hears anything.
-func AddVeth(b *nlmsg.Batch, v Veth) {
-	b.Begin(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "create veth "+quote(v.Name)+" with peer "+quote(v.PeerName))
-	ifinfo(b, 0, 0, 0)
-	b.String(unix.IFLA_IFNAME, v.Name)
-	b.Bytes(unix.IFLA_ADDRESS, v.MAC)
-	b.U32(unix.IFLA_MTU, uint32(v.MTU))
-	b.Nest(unix.IFLA_LINKINFO, func() {
-		b.Bytes(unix.IFLA_INFO_KIND, []byte("veth"))
-		b.Nest(unix.IFLA_INFO_DATA, func() {
-			b.Nest(vethInfoPeer, func() {
-				ifinfo(b, 0, 0, 0)
-				b.String(unix.IFLA_IFNAME, v.PeerName)
-				b.Bytes(unix.IFLA_ADDRESS, v.PeerMAC)
-				b.U32(unix.IFLA_MTU, uint32(v.MTU))
-				b.U32(unix.IFLA_NET_NS_FD, uint32(v.PeerNetns))
-			})
-		})
-	})
 }
 
 // AddLink creates a link without parameters of a kind ("dummy", "bridge"),

@@ -27,6 +27,8 @@ type LinkInfo struct {
 	MTU       int // bytes
 	Up        bool
 	PeerIndex int // of a veth's other end, in its own namespace
+	Loopback  bool
+	Offload   Offload
 }
 
 // Link asks for one link by name. The error wraps ErrNoLink when there is none.
@@ -68,6 +70,8 @@ func parseLink(p []byte) LinkInfo {
 	l := LinkInfo{
 		Index: int(nlmsg.Uint32(p[4:])),
 		Up:    nlmsg.Uint32(p[8:])&unix.IFF_UP != 0,
+
+		Loopback: nlmsg.Uint32(p[8:])&unix.IFF_LOOPBACK != 0,
 	}
 	for typ, v := range nlmsg.Attrs(p[unix.SizeofIfInfomsg:]) {
 		switch typ {
@@ -81,6 +85,16 @@ func parseLink(p []byte) LinkInfo {
 			l.MTU = int(nlmsg.Uint32(v))
 		case unix.IFLA_LINK:
 			l.PeerIndex = int(nlmsg.Uint32(v))
+		case unix.IFLA_GSO_MAX_SIZE:
+			l.Offload.GSO = int(nlmsg.Uint32(v))
+		case unix.IFLA_GSO_IPV4_MAX_SIZE:
+			l.Offload.GSO4 = int(nlmsg.Uint32(v))
+		case unix.IFLA_GSO_MAX_SEGS:
+			l.Offload.Segments = int(nlmsg.Uint32(v))
+		case unix.IFLA_GRO_MAX_SIZE:
+			l.Offload.GRO = int(nlmsg.Uint32(v))
+		case unix.IFLA_GRO_IPV4_MAX_SIZE:
+			l.Offload.GRO4 = int(nlmsg.Uint32(v))
 		case unix.IFLA_LINKINFO:
 			for t, w := range nlmsg.Attrs(v) {
 				if t == unix.IFLA_INFO_KIND {

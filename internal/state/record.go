@@ -42,12 +42,26 @@ type Record struct {
 	Gateways    []netip.Addr      `json:"gateways,omitempty"`  // on the shared interface
 	MAC         string            `json:"mac,omitempty"`       // the container's
 	MTU         int               `json:"mtu,omitempty"`       // bytes
+	RouteMTU    int               `json:"routeMTU,omitempty"`  // bytes, of what leaves the host, if another
+	Device      string            `json:"device,omitempty"`    // kind of the pair
+	BigTCP      int               `json:"bigTCP,omitempty"`    // bytes, the largest packet, if raised
+	BigTCP4     int               `json:"bigTCP4,omitempty"`   // bytes, the same of IPv4
 	Masquerade  bool              `json:"masquerade,omitempty"`
 	Programs    bool              `json:"programs,omitempty"` // eBPF programs are attached
 	FastPath    bool              `json:"fastPath,omitempty"` // and deliver directly
 	Isolated    bool              `json:"isolated,omitempty"`
-	Allowed     []string          `json:"allowed,omitempty"` // networks it may talk to
-	Labels      map[string]string `json:"labels,omitempty"`  // CNI_ARGS that name the workload
-	Result      json.RawMessage   `json:"result,omitempty"`  // of ADD, as CNI 1.1.0
-	Plugin      string            `json:"plugin"`            // version that wrote it
+	Allowed     []string          `json:"allowed,omitempty"`    // networks it may talk to
+	HostClosed  bool              `json:"hostClosed,omitempty"` // it may not call the host
+	Congestion  *Congestion       `json:"congestion,omitempty"` // of local connections
+	Labels      map[string]string `json:"labels,omitempty"`     // CNI_ARGS that name the workload
+	Result      json.RawMessage   `json:"result,omitempty"`     // of ADD, as CNI 1.1.0
+	Plugin      string            `json:"plugin"`               // version that wrote it
+}
+
+// Congestion is what TCP between the container and another of its network on this
+// host has for congestion control.
+type Congestion struct {
+	Name        string `json:"name"`
+	Unpaced     bool   `json:"unpaced,omitempty"` // only where it would be one that paces
+	NetnsCookie uint64 `json:"netnsCookie"`       // by which its sockets are known
 }

@@ -110,6 +110,18 @@ func (t *Tree) Has(f Family, iface, key string) bool {
 	return unix.Faccessat(t.fd, "sys/net/"+string(f)+"/conf/"+iface+"/"+key, unix.F_OK, 0) == nil
 }
 
+// TCP reads one of the settings of TCP of the namespace of the calling thread
+// (net.ipv4.tcp_KEY).
+func (t *Tree) TCP(key string) (string, error) {
+	fd, err := unix.Openat(t.fd, "sys/net/ipv4", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("open sysctls: %w", &os.PathError{Op: "open", Path: "/proc/sys/net/ipv4", Err: err})
+	}
+	i := &Interface{fd: fd, prefix: "net.ipv4."}
+	defer i.Close()
+	return i.Get("tcp_" + key)
+}
+
 // Close closes the directory.
 func (i *Interface) Close() { _ = unix.Close(i.fd) }
 
@@ -121,7 +133,7 @@ func (i *Interface) Get(key string) (string, error) {
 		return "", fmt.Errorf("read sysctl %s%s: %w", i.prefix, key, err)
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, 64) // a number
+	buf := make([]byte, 64) // a number, or one name
 	n, err := unix.Read(fd, buf)
 	if err != nil {
 		return "", fmt.Errorf("read sysctl %s%s: %w", i.prefix, key, err)

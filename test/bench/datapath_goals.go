@@ -28,11 +28,18 @@ func pathGoals() []pathGoal {
 	local := func(name, metric, ref string, limit float64) pathGoal {
 		return pathGoal{name, byName[metric], pathEmerita, ref, limit}
 	}
+	big := func(name, metric, ref string, limit float64) pathGoal {
+		return pathGoal{name, byName[metric], pathEmeritaLocal, ref, limit}
+	}
 	goals := []pathGoal{
 		local("P6", "tcp1", pathBridge, 4.5),
 		local("P6", "tcp1", pathLoopback, 3),
 		local("P7", "tcp1-cubic", pathBridge, 1.75),
 		local("P7", "tcp1-cubic", pathLoopback, 1.4),
+		big("P6", "tcp1", pathBridge, 4.5),
+		big("P6", "tcp1", pathLoopback, 3),
+		big("P7", "tcp1-cubic", pathBridge, 1.75),
+		big("P7", "tcp1-cubic", pathLoopback, 1.4),
 		local("P8", "turns-same", pathLoopback, 1.03),
 		local("P10", "udp", pathBridge, 1.4),
 		local("P10", "udp", pathLoopback, 0.75),
@@ -44,10 +51,12 @@ func pathGoals() []pathGoal {
 		case m.Few:
 			goals = append(goals,
 				pathGoal{"P13", m, pathEmerita, pathBridge, 1},
+				pathGoal{"P13", m, pathEmeritaLocal, pathBridge, 1},
 				pathGoal{"P13", m, pathEmeritaOff, pathBridge, 1})
 		case m.Scope == scopeOutside:
 			goals = append(goals,
 				pathGoal{"P13", m, pathEmeritaMasq, pathBridgeMasq, 1},
+				pathGoal{"P13", m, pathEmeritaLocalMasq, pathBridgeMasq, 1},
 				pathGoal{"P13", m, pathEmeritaOffMasq, pathBridgeMasq, 1})
 		}
 	}

@@ -62,13 +62,27 @@ const (
 	pathEmerita        = "emerita"
 	pathEmeritaOffMasq = "emerita-off-masq"
 	pathEmeritaMasq    = "emerita-masq"
+
+	// With packets of 512 KiB between containers and no more than the uplink's to the
+	// outside, and with such packets wherever they go.
+	pathEmeritaLocal     = "emerita-local"
+	pathEmeritaLocalMasq = "emerita-local-masq"
+	pathEmeritaBig       = "emerita-big"
+	pathEmeritaBigMasq   = "emerita-big-masq"
 )
 
-// pathVariantNames are plugin types with "-off" where the fast path is off and
-// "-masq" where ipMasq is on, in the order of a round.
+// pathVariantNames are plugin types with "-off" where the fast path is off, "-local"
+// and "-big" after what bigTCP is, and "-masq" where ipMasq is on, in the order of a
+// round.
 func pathVariantNames() []string {
-	return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaOffMasq, pathEmeritaMasq}
+	return []string{
+		pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaOffMasq, pathEmeritaMasq,
+		pathEmeritaLocal, pathEmeritaLocalMasq, pathEmeritaBig, pathEmeritaBigMasq,
+	}
 }
+
+// largest is the size of the largest packet that Linux has, bytes (GSO_MAX_SIZE).
+const largest = 8 * 65535
 
 // newPathVariant has no plugin if the name is that of loopback.
 func newPathVariant(name string) variant {
@@ -81,8 +95,13 @@ func newPathVariant(name string) variant {
 	if plugin == "emerita" {
 		v.config["device"] = "veth"
 		v.config["fastPath"] = "auto"
-		if strings.Contains(name, "-off") {
+		switch {
+		case strings.Contains(name, "-off"):
 			v.config["fastPath"] = "off"
+		case strings.Contains(name, "-local"):
+			v.config["bigTCP"] = "local"
+		case strings.Contains(name, "-big"):
+			v.config["bigTCP"] = largest
 		}
 	}
 	return v
@@ -102,15 +121,20 @@ const (
 func (m metric) variants() []string {
 	switch {
 	case m.Scope == scopeHost:
-		return []string{pathBridge, pathPTP, pathEmeritaOff, pathEmerita}
+		return []string{pathBridge, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal}
 	case m.Scope == scopeOutside:
-		return []string{pathBridgeMasq, pathEmeritaOffMasq, pathEmeritaMasq}
+		if m.bulk() {
+			return []string{pathBridgeMasq, pathEmeritaOffMasq, pathEmeritaMasq, pathEmeritaLocalMasq, pathEmeritaBigMasq}
+		}
+		return []string{pathBridgeMasq, pathEmeritaOffMasq, pathEmeritaMasq, pathEmeritaLocalMasq}
 	case m.Kind == witness:
-		return []string{pathLoopback, pathBridge, pathEmerita}
+		return []string{pathLoopback, pathBridge, pathEmerita, pathEmeritaLocal}
 	case m.Few:
-		return []string{pathBridge, pathEmeritaOff, pathEmerita}
+		return []string{pathBridge, pathEmeritaOff, pathEmerita, pathEmeritaLocal}
+	case m.bulk():
+		return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal, pathEmeritaBig}
 	default:
-		return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita}
+		return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal}
 	}
 }
 
@@ -142,6 +166,9 @@ type metric struct {
 
 // latency tells whether the metric is a time, of which less is better.
 func (m metric) latency() bool { return m.Kind == traffic.Turns || m.Kind == traffic.UDPTurns }
+
+// bulk tells whether the metric moves as many bytes as it can.
+func (m metric) bulk() bool { return m.Kind == traffic.Stream || m.Kind == traffic.Batches }
 
 func (m metric) unit() string {
 	switch m.Kind {
@@ -179,6 +206,7 @@ func metrics() []metric {
 		other("turns-same", "TCP request/response, same CPU", scopeLocal, traffic.Turns, 1, sameCPU),
 		other("turns-cross", "TCP request/response, cross CPU", scopeLocal, traffic.Turns, 1, crossCPU),
 		other("udp", "UDP 64 B received", scopeLocal, traffic.Datagrams, 64, crossCPU),
+		other("batches", "UDP, 64 datagrams of 1000 B in a packet", scopeLocal, traffic.Batches, 64_000, crossCPU),
 		other("udp-turns-same", "UDP request/response, same CPU", scopeLocal, traffic.UDPTurns, 1, sameCPU),
 		other("udp-turns-cross", "UDP request/response, cross CPU", scopeLocal, traffic.UDPTurns, 1, crossCPU),
 		other("connections", "connections, cross CPU", scopeLocal, traffic.Connections, 1, crossCPU),
@@ -196,6 +224,7 @@ func metrics() []metric {
 		)
 	}
 	return append(all,
+		other("outside-batches", "UDP, 64 datagrams of 1000 B in a packet", scopeOutside, traffic.Batches, 64_000, crossCPU),
 		other("outside-udp", "UDP 64 B received", scopeOutside, traffic.Datagrams, 64, crossCPU),
 		metric{Name: "iperf3", Text: "TCP 1 flow, host's default, by iperf3", Scope: scopeLocal, Kind: witness, Flows: 1, CPUs: crossCPU},
 	)

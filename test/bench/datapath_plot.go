@@ -52,10 +52,10 @@ func relativePlot(r *pathResults, title string, bars []bar) (*plot.Plot, error) 
 	one.Color, one.Width = pathHue(pathBridge), vg.Points(1.5)
 	p.Add(one)
 	p.Legend.Add(pathBridge, one)
-	variants := slices.DeleteFunc([]string{pathLoopback, pathPTP, pathEmeritaOff, pathEmerita}, func(v string) bool {
+	variants := slices.DeleteFunc([]string{pathLoopback, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal}, func(v string) bool {
 		return !slices.Contains(r.Plan.Variants, v)
 	})
-	const width = vg.Length(15)
+	const width = vg.Length(13)
 	for i, variant := range variants {
 		var values plotter.Values
 		var labels plotter.XYLabels

@@ -52,8 +52,8 @@ Each variant has a host of its own, made of network and mount namespaces, with t
 that stands for the outside. Per round and figure the variants take turns; n = %[5]d. A sample is two new processes, each a thread
 that does nothing but system calls; after a warm-up of %[6]v it counts for %[7]v (streams), after %[8]v for %[9]v (the rest). One flow has
 its client on one CPU and its server on another; of request/response "same CPU" shows the network stack, "cross CPU" the
-wake-ups of the machine as well. emerita has "fastPath": "auto" and "device": "veth", "-off" has "fastPath": "off", "-masq" has
-ipMasq, which upstream does with iptables; loopback is one namespace talking to itself. Streams write 128 KiB at a time unless stated, and count what is received; a connection is
+wake-ups of the machine as well. emerita has "fastPath": "auto" and "device": "veth", "-off" has "fastPath": "off", "-local"
+"bigTCP": "local", "-big" "bigTCP": 524280, "-masq" ipMasq, which upstream does with iptables; loopback is one namespace talking to itself. Streams write 128 KiB at a time unless stated, and count what is received; a connection is
 connect, one byte each way, close. Compare within one run: absolute figures belong to the machine.
 `, pathReportName, r.Machine.markdown(), r.Congestion, orNobody(r.Programs), r.Plan.Rounds,
 		r.Plan.StreamWarmUp, r.Plan.StreamWindow, r.Plan.WarmUp, r.Plan.Window)

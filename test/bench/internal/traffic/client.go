@@ -35,7 +35,7 @@ func Run(s Spec, out io.Writer) error {
 	switch s.Kind {
 	case Stream:
 		return sendStreams(s)
-	case Datagrams:
+	case Datagrams, Batches:
 		return sendDatagrams(s)
 	case Turns, UDPTurns:
 		res, err = takeTurns(s)
@@ -76,8 +76,16 @@ func sendDatagrams(s Spec) error {
 	if err != nil {
 		return err
 	}
+	if s.Kind == Batches {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT, s.Size/batch); err != nil {
+			return fmt.Errorf("send batches: %w", err)
+		}
+	}
 	return send(fd, s)
 }
+
+// batch is the most datagrams in a call, on kernels before 6.10.
+const batch = 64
 
 // send writes until the server ends, or is overdue.
 func send(fd int, s Spec) error {

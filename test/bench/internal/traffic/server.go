@@ -40,6 +40,8 @@ func Serve(s Spec, out io.Writer) error {
 		res, err = receiveStreams(fd, s)
 	case Datagrams:
 		res, err = receiveDatagrams(fd, s)
+	case Batches:
+		res, err = receiveBatches(fd, s)
 	case Turns:
 		return answerTurns(fd, s)
 	case UDPTurns:
@@ -121,6 +123,28 @@ func receiveDatagrams(fd int, s Spec) (Result, error) {
 		}
 		if w.add(1, now) {
 			return Result{Rate: w.perSecond(now) / 1e3}, nil
+		}
+	}
+}
+
+// receiveBatches takes as many datagrams in a call as have come in one packet.
+func receiveBatches(fd int, s Spec) (Result, error) {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1); err != nil {
+		return Result{}, fmt.Errorf("receive batches: %w", err)
+	}
+	buf := make([]byte, 64<<10)
+	var w *window
+	for {
+		n, err := read(fd, buf)
+		if err != nil {
+			return Result{}, fmt.Errorf("receive batch: %w", err)
+		}
+		now := time.Now()
+		if w == nil {
+			w = newWindow(s, now)
+		}
+		if w.add(int64(n), now) {
+			return Result{Rate: w.perSecond(now) * 8 / 1e9}, nil
 		}
 	}
 }

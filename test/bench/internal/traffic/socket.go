@@ -131,7 +131,9 @@ func accept(listener int) (int, error) {
 	}
 }
 
-func (s Spec) stream() bool { return s.Kind != Datagrams && s.Kind != UDPTurns }
+func (s Spec) stream() bool {
+	return s.Kind != Datagrams && s.Kind != Batches && s.Kind != UDPTurns
+}
 
 func open(s Spec, domain int) (int, error) {
 	kind := unix.SOCK_DGRAM

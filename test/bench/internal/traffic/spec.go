@@ -17,13 +17,14 @@ const (
 	Stream      Kind = "stream"      // TCP, one way, as fast as the receiver takes it
 	Turns       Kind = "tcp turns"   // TCP, one request and one response at a time
 	Datagrams   Kind = "datagrams"   // UDP, one way, as fast as the sender can
+	Batches     Kind = "batches"     // UDP, one way, many datagrams in a call (UDP_SEGMENT, UDP_GRO)
 	UDPTurns    Kind = "udp turns"   // UDP, one request and one response at a time
 	Connections Kind = "connections" // TCP, one at a time: connect, a byte each way, close
 )
 
 // ServerMeasures tells whose result counts: of traffic that goes one way it is
 // what arrives.
-func (k Kind) ServerMeasures() bool { return k == Stream || k == Datagrams }
+func (k Kind) ServerMeasures() bool { return k == Stream || k == Datagrams || k == Batches }
 
 // A Spec says what one side of one sample does. Client and server get the same
 // one but for CPU and Server.
@@ -41,7 +42,7 @@ type Spec struct {
 
 // A Result is what one side found. A side that has nothing to measure has none.
 type Result struct {
-	// Rate is in Gb/s of a stream's payload, thousands of datagrams or connections
+	// Rate is in Gb/s of the payload of a stream or of batches, thousands of datagrams or connections
 	// a second, zero for turns.
 	Rate float64 `json:"rate,omitempty"`
 	// P50 and P99 of a turn, in microseconds.

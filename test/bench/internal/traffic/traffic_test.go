@@ -43,6 +43,7 @@ func TestEveryKindOverLoopback(t *testing.T) {
 		"reno":        {Kind: Stream, Flows: 1, Size: 4096, Congestion: "reno"},
 		"turns":       {Kind: Turns, Flows: 1, Size: 100},
 		"datagrams":   {Kind: Datagrams, Flows: 1, Size: 64},
+		"batches":     {Kind: Batches, Flows: 1, Size: 64 * 100},
 		"UDP turns":   {Kind: UDPTurns, Flows: 1, Size: 1},
 		"connections": {Kind: Connections, Flows: 1, Size: 1},
 	} {

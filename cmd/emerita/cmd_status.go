@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/emerita-cni/emerita/internal/endpoint"
+)
+
+// statusCommand says whether the network can take a container, and what its
+// containers have.
+func statusCommand(e env, f *flags) error {
+	if err := e.invoke(f, "STATUS", current); err != nil {
+		return err
+	}
+	fmt.Fprintln(e.stdout, "ready")
+	all, err := e.plugin().InForce(f.network)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ATTACHED\tDEVICE\tFAST PATH\tISOLATION\tHOST ACCESS\tMTU\tOUTSIDE MTU\tBIG TCP\tLOCAL CONGESTION CONTROL")
+	for _, is := range all {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", is.Attached, is.Device,
+			onOff(is.FastPath), isolation(is), yesNo(!is.HostClosed), is.MTU, is.RouteMTU, size(is.BigTCP), congestion(is))
+	}
+	return w.Flush()
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+func isolation(is endpoint.InForce) string {
+	if is.Isolated {
+		return "network"
+	}
+	return "off"
+}
+
+// size is of the largest packet, bytes.
+func size(bytes int) string {
+	if bytes == 0 {
+		return "off"
+	}
+	return fmt.Sprint(bytes)
+}
+
+func congestion(is endpoint.InForce) string {
+	if is.Congestion == "" {
+		return "the host's"
+	}
+	return is.Congestion
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/bpfsys"
+)
+
+// Congestion is the congestion control that TCP sockets of a container get for
+// connections with containers of its network on this host. One that an application
+// has chosen stays.
+type Congestion struct {
+	NetnsCookie uint64 // of the container's namespace (SO_NETNS_COOKIE)
+	Name        string // at most 15 bytes
+	Unpaced     bool   // only in place of an algorithm that paces, such as bbr
+}
+
+// Names of the pins of the sockops program: the program, with those of its build,
+// and its link to the cgroup, which all builds share. Without the link the program
+// does nothing, so that removing the pins ends it.
+const (
+	pinCongestion     = "local_congestion"
+	pinCongestionLink = "local_congestion_link"
+)
+
+// HasCongestion says whether this build's sockops program is at work.
+func HasCongestion() bool {
+	dir := pinDir()
+	if dir == "" {
+		return false
+	}
+	for _, path := range []string{filepath.Join(programDir(dir), pinCongestion), filepath.Join(dir, pinCongestionLink)} {
+		if unix.Access(path, unix.F_OK) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// LoadCongestion puts this build's sockops program (Linux 5.15) on the root of
+// cgroup v2, in place of another build's. The programs for devices are loaded, and
+// the caller holds a lock that excludes others who load. The error wraps
+// ErrUnavailable if that is not possible here.
+func LoadCongestion() error {
+	dir := pinDir()
+	if dir == "" {
+		return errors.Join(ErrUnavailable, errors.New("no bpffs is mounted"))
+	}
+	if err := trusted(dir); err != nil {
+		return err
+	}
+	root, err := cgroupRoot()
+	if err != nil {
+		return errors.Join(ErrUnavailable, err)
+	}
+	spec, err := loadSocket()
+	if err != nil {
+		return fmt.Errorf("read eBPF object: %w", err)
+	}
+	if err := pinPrograms(dir, spec, pinCongestion); err != nil {
+		return err
+	}
+	program, err := bpfsys.Open(filepath.Join(programDir(dir), pinCongestion))
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	if err := link(program, filepath.Join(dir, pinCongestionLink), root); err != nil {
+		return errors.Join(ErrUnavailable, err)
+	}
+	return nil
+}
+
+// link makes a pinned link of a program to a cgroup, or gives the program to the
+// one that there is.
+func link(program bpfsys.FD, pin, root string) error {
+	l, err := bpfsys.Open(pin)
+	if err == nil {
+		defer l.Close()
+		return l.UpdateLink(program)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	cgroup, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open cgroup: %w", &os.PathError{Op: "open", Path: root, Err: err})
+	}
+	defer unix.Close(cgroup)
+	if l, err = bpfsys.LinkCgroup(program, cgroup, bpfsys.SockOps); err != nil {
+		return err
+	}
+	defer l.Close()
+	return l.Pin(pin)
+}
+
+// cgroupRoot is where the root of cgroup v2 is mounted, beside v1 or alone.
+func cgroupRoot() (string, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("look for cgroup v2: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		// mount id, parent, device, root, mount point, options, fields, "-", type
+		// (proc_pid_mountinfo(5)).
+		front, back, ok := strings.Cut(lines.Text(), " - ")
+		words := strings.Fields(front)
+		if ok && len(words) > 4 && words[3] == "/" && strings.HasPrefix(back, "cgroup2 ") {
+			return words[4], nil
+		}
+	}
+	return "", errors.Join(errors.New("no cgroup v2 is mounted"), lines.Err())
+}
+
+// RegisterSockets tells the sockops program of a container's sockets, if they are to
+// have a congestion control.
+func (h *Handle) RegisterSockets(e Endpoint) error {
+	if e.Congestion == nil {
+		return nil
+	}
+	if len(e.Congestion.Name) >= congestionName {
+		return fmt.Errorf("register sockets: congestion control %q: name is longer than %d bytes", e.Congestion.Name, congestionName-1)
+	}
+	if err := h.openSockets(); err != nil {
+		return fmt.Errorf("register sockets: %w", err)
+	}
+	for _, a := range e.Addrs {
+		if err := h.sockets.Update(socketKey(e.Congestion.NetnsCookie, a), socketPolicy(e)); err != nil {
+			return fmt.Errorf("register sockets of %s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// unregisterSockets forgets them, but for those of another attachment by now.
+func (h *Handle) unregisterSockets(e Endpoint, forget func(err error, what string)) {
+	if e.Congestion == nil || h.openSockets() != nil {
+		return
+	}
+	for _, a := range e.Addrs {
+		k, v := socketKey(e.Congestion.NetnsCookie, a), make([]byte, socketSize)
+		if h.sockets.Lookup(k, v) != nil || string(v[socketIndexAt:][:4]) != string(indexKey(e.IfIndex)) {
+			continue
+		}
+		forget(h.sockets.Delete(k), "sockets of "+a.String())
+	}
+}
+
+// openSockets opens the pin of the map, which is there only if some network has
+// asked for a congestion control.
+func (h *Handle) openSockets() (err error) {
+	if h.sockets < 0 {
+		h.sockets, err = bpfsys.Open(filepath.Join(pinDir(), pinSockets))
+	}
+	return err
+}

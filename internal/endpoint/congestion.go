@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
+	"github.com/emerita-cni/emerita/internal/state"
+	"github.com/emerita-cni/emerita/internal/sysctl"
+)
+
+// unpaced is what TCP between two containers of a host gets in place of a congestion
+// control that paces: there is no bottleneck to find, and the timers cost two thirds
+// of the speed (measured: docs/benchmarks/datapath.md).
+const unpaced = "cubic"
+
+// paces says whether a congestion control sends by a clock of its own making: bbr and
+// its successors. bpf/socket.bpf.c asks each socket the same.
+func paces(name string) bool { return strings.HasPrefix(name, "bbr") }
+
+// openCongestion decides which congestion control local connections of an attachment
+// get, and sees to it that the program that sets it is there. Without one it is nil;
+// only a name in the configuration is worth an error.
+func (p *Plugin) openCongestion(store *state.Store, tree *sysctl.Tree, o options) (*datapath.Congestion, error) {
+	wanted := &datapath.Congestion{Name: o.Congestion}
+	switch {
+	case o.Congestion == modeOff:
+		return nil, nil
+	case o.namesCongestion():
+		if err := knownCongestion(o.Congestion); err != nil {
+			return nil, cniproto.Errorf(cniproto.CodeNotAvailable, "choose congestion control of local connections", "%w", err)
+		}
+	default:
+		// A namespace takes over the first one's when it is made, as the container's was.
+		usual, err := tree.TCP("congestion_control")
+		if err != nil || !paces(usual) {
+			return nil, err
+		}
+		wanted.Name, wanted.Unpaced = unpaced, true
+	}
+	if datapath.HasCongestion() {
+		return wanted, nil
+	}
+	err := p.withSharedLock(store, datapath.LoadCongestion)
+	if err == nil {
+		return wanted, nil
+	}
+	if o.namesCongestion() {
+		return nil, cniproto.Errorf(cniproto.CodeNotAvailable, "choose congestion control of local connections",
+			"%w: mend it, or set localCongestionControl to auto", err)
+	}
+	p.Log.Warn("local connections keep the host's congestion control", "err", err)
+	return nil, nil
+}
+
+// reloadCongestion sees to it, for attachments whose pins were lost or are another
+// build's, that the program is there if any of them has a congestion control. Without
+// it they talk on with the host's.
+func (p *Plugin) reloadCongestion(records []*state.Record) bool {
+	if !slices.ContainsFunc(records, func(r *state.Record) bool { return r.Congestion != nil }) {
+		return false
+	}
+	if datapath.HasCongestion() {
+		return true
+	}
+	err := datapath.LoadCongestion()
+	if err != nil {
+		p.Log.Warn("local connections keep the host's congestion control", "err", err)
+	}
+	return err == nil
+}
+
+// knownCongestion asks the kernel for an algorithm, which loads its module.
+func knownCongestion(name string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open socket: %w", err)
+	}
+	defer unix.Close(fd)
+	err = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+	if errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("the kernel has no congestion control %q: localCongestionControl takes one of net.ipv4.tcp_available_congestion_control", name)
+	}
+	return err
+}

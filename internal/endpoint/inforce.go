@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// InForce is what the host could give to attachments of a network, whatever the
+// configuration left to it.
+type InForce struct {
+	Attached   int    // how many have just this
+	Device     string // kind of the pair
+	Programs   bool   // eBPF programs check the sender
+	FastPath   bool   // and deliver directly
+	Isolated   bool   // and keep other networks out
+	HostClosed bool   // and keep it from calling the host
+	MTU        int    // bytes
+	RouteMTU   int    // bytes, of what leaves the host
+	BigTCP     int    // bytes, 0 if the kernel's 64 KiB
+	Congestion string // of local connections, empty if the host's
+}
+
+// InForce lists what is in force for the attachments of a network, the most frequent
+// first. The attachments of a network differ if its configuration or the host has
+// changed since.
+func (p *Plugin) InForce(network string) ([]InForce, error) {
+	all, err := p.List()
+	if err != nil {
+		return nil, err
+	}
+	var out []InForce
+	for _, a := range all {
+		if a.Key.Network != network || a.Phase != state.Ready {
+			continue
+		}
+		is := inForce(a.Record)
+		if i := slices.IndexFunc(out, func(o InForce) bool { o.Attached = 0; return o == is }); i >= 0 {
+			out[i].Attached++
+			continue
+		}
+		is.Attached = 1
+		out = append(out, is)
+	}
+	slices.SortStableFunc(out, func(a, b InForce) int { return b.Attached - a.Attached })
+	return out, nil
+}
+
+func inForce(r *state.Record) InForce {
+	f := InForce{
+		Device: cmp.Or(r.Device, string(rtnl.Veth)), MTU: r.MTU, RouteMTU: cmp.Or(r.RouteMTU, r.MTU), BigTCP: max(r.BigTCP, r.BigTCP4),
+		Programs: r.Programs, FastPath: r.FastPath, Isolated: r.Isolated, HostClosed: r.HostClosed,
+	}
+	if r.Congestion != nil {
+		f.Congestion = r.Congestion.Name
+	}
+	return f
+}
