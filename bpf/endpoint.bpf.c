@@ -57,21 +57,6 @@ static __always_inline void count_fast_in(const struct __sk_buff *skb, __u32 ifi
 	}
 }
 
-/* Sends a packet out by the host end of another container. A netkit device runs its
- * program on the way out of the container, and only from the way in of a host end can
- * another's peer be reached past its own host end. So the packet comes to the peer as
- * any other does, and has to be addressed to it.
- */
-static __always_inline int send_out(const struct self *me, __u32 ifindex)
-{
-	const struct interface *to = bpf_map_lookup_elem(&interfaces, &ifindex);
-
-	if (!to || bpf_skb_store_bytes(me->skb, 0, to->mac, sizeof(to->mac), 0))
-		return TC_ACT_SHOT; /* it is being taken away */
-	me->skb->tc_index = network_tag(me->ifc) | TAG_DIRECT;
-	return bpf_redirect(ifindex, 0);
-}
-
 /* Hands the packet over to the container at the address, if it is one of this
  * host in the same network and nothing about the packet needs the host stack.
  */
@@ -80,7 +65,9 @@ static __always_inline int deliver(const struct self *me, const struct endpoint_
 	struct __sk_buff *skb = me->skb;
 	struct endpoint *to;
 	struct counters *c;
-	__u32 mtu = 0, index;
+	struct cursor begin;
+	struct ethhdr *eth;
+	__u32 mtu = 0;
 
 	if (!(me->ifc->flags & INTERFACE_FASTPATH) || skb->pkt_type != 0 /* PACKET_HOST */)
 		return to_stack(me);
@@ -93,16 +80,28 @@ static __always_inline int deliver(const struct self *me, const struct endpoint_
 	if (to->mtu < me->ifc->mtu &&
 	    bpf_check_mtu(skb, to->ifindex, &mtu, 0, skb->gso_size ? BPF_MTU_CHK_SEGS : 0))
 		return to_stack(me);
+	/* The container may have a bridge or a machine behind its device, which
+	 * takes frames for its address only.
+	 */
+	begin = packet(skb);
+	eth = take(&begin, sizeof(*eth));
+	if (!eth)
+		return to_stack(me);
+	__builtin_memcpy(eth, to->macs, sizeof(to->macs));
 	c = bpf_map_lookup_elem(&counts, &me->ifindex);
 	if (c) {
 		c->fast_packets++;
 		c->fast_bytes += skb->len;
 	}
-	index = to->ifindex;
-	if (me->ifc->flags & INTERFACE_NETKIT)
-		return send_out(me, index);
-	count_fast_in(skb, index);
-	return bpf_redirect_peer(index, 0);
+	if (me->ifc->flags & INTERFACE_NETKIT) {
+		/* Its program runs on the way out of the container. Only from the way in
+		 * of a host end can another's peer be reached past its own host end.
+		 */
+		skb->tc_index = network_tag(me->ifc) | TAG_DIRECT;
+		return bpf_redirect(to->ifindex, 0);
+	}
+	count_fast_in(skb, to->ifindex);
+	return bpf_redirect_peer(to->ifindex, 0);
 }
 
 static __always_inline int is_own(const struct self *me, const struct endpoint_key *src)
@@ -340,6 +339,13 @@ static __always_inline void note_host(const struct self *me)
 	}
 }
 
+static __always_inline int is_allowed(__u32 ifindex, const struct interface *other)
+{
+	struct allowance a = {.ifindex = ifindex, .network = other->network};
+
+	return bpf_map_lookup_elem(&allowed, &a) != NULL;
+}
+
 /* From the host stack to the container: is the speaker one that it may hear. A
  * packet that the host forwards keeps the interface on which it came in.
  */
@@ -357,12 +363,9 @@ int to_container(struct __sk_buff *skb)
 		return PASS;
 	from = bpf_map_lookup_elem(&interfaces, &from_index);
 	if (from && from->network != to->network &&
-	    ((to->flags | from->flags) & INTERFACE_ISOLATED)) {
-		struct network_pair pair = {.from = from->network, .to = to->network};
-
-		if (!bpf_map_lookup_elem(&allowed, &pair))
-			return drop(me, DROP_ISOLATION);
-	}
+	    ((to->flags | from->flags) & INTERFACE_ISOLATED) && !is_allowed(self.ifindex, from) &&
+	    !is_allowed(from_index, to))
+		return drop(me, DROP_ISOLATION);
 	if (!from_index && skb->tc_index & TAG_DIRECT) {
 		skb->tc_index = 0;
 		count_fast_in(skb, self.ifindex);

@@ -47,8 +47,6 @@ static long (*const bpf_skb_pull_data)(struct __sk_buff *skb,
 				       __u32 len) = (void *)BPF_FUNC_skb_pull_data;
 static long (*const bpf_skb_load_bytes)(const struct __sk_buff *skb, __u32 offset, void *to,
 					__u32 len) = (void *)BPF_FUNC_skb_load_bytes;
-static long (*const bpf_skb_store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from,
-					 __u32 len, __u64 flags) = (void *)BPF_FUNC_skb_store_bytes;
 static long (*const bpf_check_mtu)(struct __sk_buff *skb, __u32 ifindex, __u32 *mtu_len,
 				   __s32 len_diff, __u64 flags) = (void *)BPF_FUNC_check_mtu;
 static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, int size,

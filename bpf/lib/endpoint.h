@@ -15,7 +15,9 @@ struct endpoint_key {
 struct endpoint {
 	__u32 ifindex; /* of the host end */
 	__u32 mtu;
-	__u64 owner; /* a container may send from all its addresses by any of its interfaces */
+	__u64 owner;   /* a container may send from all its addresses by any of its interfaces */
+	__u8 macs[12]; /* how a frame to it begins: its own Ethernet address, the host end's */
+	__u8 pad[4];
 };
 
 struct {

@@ -23,10 +23,11 @@ struct interface {
 	__u8 pad[2];
 };
 
-/* Two networks that may talk, each order an entry of its own. */
-struct network_pair {
-	__u64 from;
-	__u64 to;
+/* A network that the container of an interface may talk to, both ways. */
+struct allowance {
+	__u32 ifindex; /* of the host end */
+	__u32 pad;
+	__u64 network;
 };
 
 struct counters {
@@ -51,9 +52,9 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
-	__type(key, struct network_pair);
+	__type(key, struct allowance);
 	__type(value, __u8);
 } allowed SEC(".maps");
 

@@ -114,8 +114,10 @@ func TestCoexist(t *testing.T) {
 			t.Errorf("%s: the other's tcx program did not run", when)
 		}
 		h.ping("a", "10.1.0.3")
-		if out, code := h.check("a"); code != 0 {
-			t.Errorf("%s: CHECK: %s", when, out)
+		for _, id := range []string{"a", "b"} {
+			if out, code := h.check(id); code != 0 {
+				t.Errorf("%s: CHECK %s: %s", when, id, out)
+			}
 		}
 	}
 	same("at first")

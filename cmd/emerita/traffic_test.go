@@ -45,12 +45,12 @@ const reachSize = 200_000
 // by tcp or udp, and compares what comes. wait bounds all of it.
 func reach(proto, from, to, addr string, wait time.Duration) error {
 	if proto == "udp" {
-		return reachUDP(from, to, addr, wait)
+		return echoUDP(from, to, addr, wait, udpSizes[:]...)
 	}
-	return reachTCP(from, to, addr, wait)
+	return echoTCP(from, to, addr, wait, reachSize)
 }
 
-func reachTCP(from, to, addr string, wait time.Duration) error {
+func echoTCP(from, to, addr string, wait time.Duration, size int) error {
 	var l net.Listener
 	err := inSpace(to, func() (err error) {
 		l, err = net.Listen("tcp", net.JoinHostPort(addr, "0"))
@@ -70,7 +70,7 @@ func reachTCP(from, to, addr string, wait time.Duration) error {
 		_ = c.SetDeadline(deadline)
 		_, _ = io.Copy(c, c)
 	}()
-	sent := pattern(reachSize)
+	sent := pattern(size)
 	got := make([]byte, len(sent))
 	err = inSpace(from, func() error {
 		c, err := net.DialTimeout("tcp", l.Addr().String(), wait)
@@ -92,7 +92,7 @@ func reachTCP(from, to, addr string, wait time.Duration) error {
 // udpSizes are datagrams without and with fragments.
 var udpSizes = [...]int{1, 1000, 4000}
 
-func reachUDP(from, to, addr string, wait time.Duration) error {
+func echoUDP(from, to, addr string, wait time.Duration, sizes ...int) error {
 	var server, client net.PacketConn
 	err := inSpace(to, func() (err error) {
 		server, err = net.ListenPacket("udp", net.JoinHostPort(addr, "0"))
@@ -125,7 +125,7 @@ func reachUDP(from, to, addr string, wait time.Duration) error {
 	}
 	defer client.Close()
 	_ = client.SetDeadline(time.Now().Add(wait))
-	for _, size := range udpSizes {
+	for _, size := range sizes {
 		sent, got := pattern(size), make([]byte, 65536)
 		if _, err := client.WriteTo(sent, server.LocalAddr()); err != nil {
 			return err

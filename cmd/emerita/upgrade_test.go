@@ -66,9 +66,9 @@ func TestReplacePrograms(t *testing.T) {
 			if err := s.await(20); err != nil {
 				t.Fatalf("%s: stream %d: %v", when, i, err)
 			}
-			if n := s.resent.Load(); n > 0 {
+			if n := s.lost.Load(); n > 0 {
 				t.Errorf("%s: stream %d: %d datagrams were lost", when, i, n)
-				s.resent.Store(0)
+				s.lost.Store(0)
 			}
 		}
 		if got := append(h.drops("a"), h.drops("b")...); len(got) > 0 {

@@ -13,6 +13,13 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type endpointAllowance struct {
+	_       structs.HostLayout
+	Ifindex uint32
+	Pad     uint32
+	Network uint64
+}
+
 type endpointConversation struct {
 	_             structs.HostLayout
 	Ifindex       uint32
@@ -42,6 +49,8 @@ type endpointEndpoint struct {
 	Ifindex uint32
 	Mtu     uint32
 	Owner   uint64
+	Macs    [12]uint8
+	Pad     [4]uint8
 }
 
 type endpointEndpointKey struct {
@@ -58,12 +67,6 @@ type endpointInterface struct {
 	Mtu     uint32
 	Mac     [6]uint8
 	Pad     [2]uint8
-}
-
-type endpointNetworkPair struct {
-	_    structs.HostLayout
-	From uint64
-	To   uint64
 }
 
 // Names of all BPF objects in the ELF.

@@ -3,8 +3,6 @@
 package datapath
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"path/filepath"
@@ -21,16 +19,6 @@ type Handle struct {
 	interfaces, endpoints, allowed, counts bpfsys.FD
 
 	sockets bpfsys.FD // opened when it is needed
-}
-
-// programDir is where the programs of this build are pinned: one directory for
-// each pair of objects, so that two versions of the plugin on one host each attach
-// their own.
-func programDir(dir string) string {
-	h := sha256.New()
-	h.Write(_EndpointBytes)
-	h.Write(_SocketBytes)
-	return filepath.Join(dir, "programs-"+hex.EncodeToString(h.Sum(nil)[:8]))
 }
 
 // Names of the pinned programs. The second is pinned last: where it is, all is.

@@ -40,7 +40,7 @@ func OwnerOf(containerID string) OwnerID {
 
 const (
 	interfaceSize = 32
-	endpointSize  = 16
+	endpointSize  = 32
 	socketSize    = 32
 	socketIndexAt = 8 // where a socket policy has the index of the host end
 )
@@ -85,12 +85,15 @@ func endpointKey(network NetworkID, addr netip.Addr) []byte {
 func endpointValue(e Endpoint) []byte {
 	v := binary.NativeEndian.AppendUint32(make([]byte, 0, endpointSize), uint32(e.IfIndex))
 	v = binary.NativeEndian.AppendUint32(v, uint32(e.MTU))
-	return binary.NativeEndian.AppendUint64(v, uint64(e.Owner))
+	v = binary.NativeEndian.AppendUint64(v, uint64(e.Owner))[:endpointSize]
+	copy(v[16:], e.MAC) // a remote one has none
+	copy(v[22:], e.HostMAC)
+	return v
 }
 
-// pairKey is struct network_pair.
-func pairKey(from, to NetworkID) []byte {
-	return binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(from)), uint64(to))
+// allowanceKey is struct allowance.
+func allowanceKey(ifindex int, network NetworkID) []byte {
+	return binary.NativeEndian.AppendUint64(append(indexKey(ifindex), 0, 0, 0, 0), uint64(network))
 }
 
 // socketKey is struct socket_key.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -57,7 +58,7 @@ func TestLayout(t *testing.T) {
 	u64 := func(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
 	e := Endpoint{
 		Network: 0x0102030405060708, Owner: 0x1112131415161718, IfIndex: 0x21222324, MTU: 0x31323334,
-		MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}, FastPath: true, Isolated: true, HostClosed: true, Netkit: true,
+		MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}, HostMAC: net.HardwareAddr{7, 8, 9, 10, 11, 12}, FastPath: true, Isolated: true, HostClosed: true, Netkit: true,
 		Congestion: &Congestion{NetnsCookie: 0x4142434445464748, Name: "cubic", Unpaced: true},
 	}
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
@@ -74,6 +75,7 @@ func TestLayout(t *testing.T) {
 		}},
 		{"endpoint", maps[pinEndpoints].Value, endpointValue(e), map[string][]byte{
 			"ifindex": u32(uint32(e.IfIndex)), "mtu": u32(uint32(e.MTU)), "owner": u64(uint64(e.Owner)),
+			"macs": append(slices.Clone(e.MAC), e.HostMAC...), "pad": {0, 0, 0, 0},
 		}},
 		{"key of IPv4", maps[pinEndpoints].Key, endpointKey(e.Network, v4), map[string][]byte{
 			"network": u64(uint64(e.Network)), "addr": mapped,
@@ -88,7 +90,7 @@ func TestLayout(t *testing.T) {
 			"network": u64(uint64(e.Network)), "ifindex": u32(uint32(e.IfIndex)), "flags": u32(flagUnpaced),
 			"congestion": append([]byte("cubic"), make([]byte, congestionName-5)...),
 		}},
-		{"pair of networks", maps[pinAllowed].Key, pairKey(7, 8), map[string][]byte{"from": u64(7), "to": u64(8)}},
+		{"allowed network", maps[pinAllowed].Key, allowanceKey(7, 8), map[string][]byte{"ifindex": u32(7), "pad": u32(0), "network": u64(8)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -17,7 +17,8 @@ type Endpoint struct {
 	Owner    OwnerID
 	IfIndex  int // of the host end
 	MAC      net.HardwareAddr
-	MTU      int // bytes
+	HostMAC  net.HardwareAddr // of the host end
+	MTU      int              // bytes
 	Addrs    []netip.Addr
 	FastPath bool        // deliver its packets directly
 	Isolated bool        // only its own network and the allowed ones
@@ -39,10 +40,8 @@ func (h *Handle) Register(e Endpoint) error {
 		return fmt.Errorf("register counters: %w", err)
 	}
 	for _, other := range e.Allowed {
-		for _, pair := range [][]byte{pairKey(e.Network, other), pairKey(other, e.Network)} {
-			if err := h.allowed.Update(pair, []byte{1}); err != nil {
-				return fmt.Errorf("allow network: %w", err)
-			}
+		if err := h.allowed.Update(allowanceKey(e.IfIndex, other), []byte{1}); err != nil {
+			return fmt.Errorf("allow network: %w", err)
 		}
 	}
 	if err := h.interfaces.Update(key, interfaceValue(e)); err != nil {
@@ -103,6 +102,9 @@ func (h *Handle) Unregister(e Endpoint) error {
 	if h.interfaces.Lookup(key, known) == nil && !sameContainer(known, interfaceValue(e)) {
 		return errors.Join(errs...)
 	}
+	for _, other := range e.Allowed {
+		forget(h.allowed.Delete(allowanceKey(e.IfIndex, other)), "allowed network")
+	}
 	forget(h.interfaces.Delete(key), "interface")
 	forget(h.counts.Delete(key), "counters")
 	return errors.Join(errs...)
@@ -113,7 +115,7 @@ func sameContainer(a, b []byte) bool { return string(a[:16]) == string(b[:16]) }
 
 // sameHolder compares index and owner of two endpoints.
 func sameHolder(a, b []byte) bool {
-	return string(a[:4]) == string(b[:4]) && string(a[8:]) == string(b[8:])
+	return string(a[:4]) == string(b[:4]) && string(a[8:16]) == string(b[8:16])
 }
 
 // Knows says whether the programs know a container, for CHECK.

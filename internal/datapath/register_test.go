@@ -135,6 +135,8 @@ func TestSweep(t *testing.T) {
 	onHost(t, "forgets those that are gone", func(t *testing.T) {
 		h := mustOpen(t)
 		alice, bob := endpointNamed("alice", 7, "10.0.0.1", "fd00::1"), endpointNamed("bob", 8, "10.0.0.2", "fd00::2")
+		alice.Allowed = []NetworkID{IDOf("other")}
+		bob.Allowed = alice.Allowed
 		mustRegister(t, h, alice)
 		mustRegister(t, h, bob)
 		var remote Endpoint // at an address of another host
@@ -146,6 +148,12 @@ func TestSweep(t *testing.T) {
 			expectKnown(t, h, bob, true)
 			if _, err := h.Counters(alice.IfIndex); !errors.Is(err, unix.ENOENT) {
 				t.Errorf("counters of alice: %v, want one that wraps ENOENT", err)
+			}
+			for _, e := range []Endpoint{alice, bob} {
+				err := h.allowed.Lookup(allowanceKey(e.IfIndex, e.Allowed[0]), make([]byte, 1))
+				if gone := errors.Is(err, unix.ENOENT); gone != (e.IfIndex == alice.IfIndex) {
+					t.Errorf("network that the one at %d allows: %v", e.IfIndex, err)
+				}
 			}
 			for _, a := range append(alice.Addrs, remote.Addrs...) {
 				err := h.endpoints.Lookup(endpointKey(alice.Network, a), make([]byte, endpointSize))

@@ -18,6 +18,8 @@ type socketEndpoint struct {
 	Ifindex uint32
 	Mtu     uint32
 	Owner   uint64
+	Macs    [12]uint8
+	Pad     [4]uint8
 }
 
 type socketEndpointKey struct {

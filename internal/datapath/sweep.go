@@ -34,6 +34,7 @@ func Sweep(gone func(ifindex int) bool) error {
 	return errors.Join(
 		sweep(filepath.Join(dir, pinInterfaces), inKey, gone),
 		sweep(filepath.Join(dir, pinCounts), inKey, gone),
+		sweep(filepath.Join(dir, pinAllowed), inKey, gone),
 		sweep(filepath.Join(dir, pinEndpoints), inValue, gone),
 		sweep(filepath.Join(dir, pinSockets), ofSocket, gone),
 	)

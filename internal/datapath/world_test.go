@@ -100,7 +100,7 @@ func (w *world) mustAdd(t *testing.T, name string, number byte, network string, 
 	}
 	a.ifindex = link.Index
 	a.told = Endpoint{
-		Network: IDOf(network), Owner: OwnerOf(name), IfIndex: a.ifindex, MAC: a.mac, MTU: mtu,
+		Network: IDOf(network), Owner: OwnerOf(name), IfIndex: a.ifindex, MAC: a.mac, HostMAC: a.hostMAC, MTU: mtu,
 		Addrs: []netip.Addr{a.v4, a.v6, a.local}, FastPath: true,
 	}
 	w.mustTell(t, a)

@@ -95,7 +95,7 @@ func (o pathOptions) validate() error {
 }
 
 func notOfCongestion(c byte) bool {
-	return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-')
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-'
 }
 
 // bigTCP is the key of that name: a mode, or bytes.

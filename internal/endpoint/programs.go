@@ -17,7 +17,8 @@ import (
 // endpointOf is an attachment as the eBPF programs know it.
 func endpointOf(l *layout) datapath.Endpoint {
 	e := datapath.Endpoint{
-		Network: datapath.IDOf(l.key.Network), Owner: datapath.OwnerOf(l.key.ContainerID), IfIndex: l.hostIndex, MAC: l.containerMAC, MTU: l.mtu,
+		Network: datapath.IDOf(l.key.Network), Owner: datapath.OwnerOf(l.key.ContainerID), IfIndex: l.hostIndex,
+		MAC: l.containerMAC, HostMAC: l.hostMAC, MTU: l.mtu,
 		FastPath: l.fastPath, Isolated: l.isolated, HostClosed: l.hostClosed, Netkit: l.device == rtnl.Netkit,
 		Congestion: l.congestion,
 	}

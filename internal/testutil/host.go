@@ -74,6 +74,8 @@ func EnterHost(t TB) {
 		"-n outside link set lo up",
 		"route add default via 192.0.2.2",
 		"-6 route add default via 2001:db8::2",
+		"link show dev uplink0", // has both ends' carrier seen at once, not up to a second late
+		"-n outside link show dev eth0",
 	} {
 		Run(t, "ip", strings.Fields(line)...)
 	}
