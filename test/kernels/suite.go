@@ -40,7 +40,8 @@ var leftOut = []struct{ dir, tests, why string }{
 	{"cmd/emerita", "^TestDeps$", "what the binary links"},
 	{"cmd/emerita", "^TestKilled", "a process is killed at each of its system calls: hours when emulated"},
 	{"cmd/emerita", "^Test(FullDisk|ReadOnlyDisk|Modes|OddDataDir|TornState|LongIDs|LockIsHeld|Delegate|Cnitool|Libcni)", "files, locks and other programs"},
-	{"cmd/emerita", "^TestScripts$/^(cli|conflist|del_bad_input|env|env_names|errors|errors_logs|exhaustion|help|labels|ranges|ranges_requested|runner|static|symlinks|versions)$", "arguments, formats and files"},
+	{"cmd/emerita", "^Test(Parallel|AddRacesDel|MeddlerDuringAdd|Reboot|CheckSeesMeddling)|^TestChain$/^all$", "many calls, minutes when emulated; others make each once"},
+	{"cmd/emerita", "^TestScripts$/^(cli|conflist|del_absent|del_bad_input|del_config|dns|duplicate|env|env_names|errors|errors_logs|exhaustion|gc|help|labels|netns_host|original|prevresult|ranges|ranges_requested|runner|static|status|symlinks|versions|versions_routes)$", "arguments, formats and files"},
 }
 
 // suite is what runs in a machine: test binaries and sources are the host's.
