@@ -111,8 +111,9 @@ static __always_inline int is_own(const struct self *me, const struct endpoint_k
 	return from && from->owner == me->ifc->owner;
 }
 
-/* Says whether a network to which the host is closed may send a packet. Fragments but
- * the first have no ports, and come to nothing without the first.
+/* Says whether a network to which the host is closed may send a packet: to a container
+ * of its own, past the host, or in answer to it. Fragments but the first have no ports,
+ * and come to nothing without the first.
  */
 static __always_inline int may_pass_ipv4(const struct self *me, const struct iphdr *ip)
 {
@@ -123,25 +124,34 @@ static __always_inline int may_pass_ipv4(const struct self *me, const struct iph
 		.ipv4_dst = ip->daddr,
 	};
 	struct conversation c = {.ifindex = me->ifindex, .protocol = ip->protocol};
+	struct endpoint_key key = {.network = me->ifc->network};
 	__u32 offset = ETH_HLEN + ip->ihl * 4;
 
 	if (ip->frag_off & htons(0x1fff))
 		return 1;
 	v4_mapped(c.host, ip->daddr);
 	v4_mapped(c.container, ip->saddr);
-	return !for_host(me->skb, &to) || answers(me->skb, &c, offset);
+	v4_mapped(key.addr, ip->daddr);
+	return bpf_map_lookup_elem(&endpoints, &key) || !for_host(me->skb, &to) ||
+	       answers(me->skb, &c, offset);
 }
 
 static __always_inline int may_pass_ipv6(const struct self *me, const struct ipv6hdr *ip)
 {
 	struct bpf_fib_lookup to = {.family = AF_INET6, .ifindex = me->ifindex};
 	struct conversation c = {.ifindex = me->ifindex, .protocol = ip->nexthdr};
+	struct endpoint_key key = {.network = me->ifc->network};
+	__u32 offset = ETH_HLEN + sizeof(*ip);
 
 	__builtin_memcpy(to.ipv6_src, &ip->saddr, sizeof(ip->saddr));
 	__builtin_memcpy(to.ipv6_dst, &ip->daddr, sizeof(ip->daddr));
 	__builtin_memcpy(c.host, &ip->daddr, sizeof(ip->daddr));
 	__builtin_memcpy(c.container, &ip->saddr, sizeof(ip->saddr));
-	return !for_host(me->skb, &to) || answers(me->skb, &c, ETH_HLEN + sizeof(*ip));
+	__builtin_memcpy(key.addr, &ip->daddr, sizeof(key.addr));
+	if (!v6_transport(me->skb, &c.protocol, &offset))
+		return 1;
+	return bpf_map_lookup_elem(&endpoints, &key) || !for_host(me->skb, &to) ||
+	       answers(me->skb, &c, offset);
 }
 
 static __always_inline int from_ipv4(const struct self *me, struct cursor *c)
@@ -314,6 +324,7 @@ static __always_inline void note_host(const struct self *me)
 {
 	struct conversation talk = {.ifindex = me->ifindex};
 	struct cursor c = packet(me->skb);
+	__u32 offset = ETH_HLEN + sizeof(struct ipv6hdr);
 	struct ethhdr *eth = take(&c, sizeof(*eth));
 
 	if (!eth)
@@ -335,7 +346,8 @@ static __always_inline void note_host(const struct self *me)
 		talk.protocol = ip->nexthdr;
 		__builtin_memcpy(talk.host, &ip->saddr, sizeof(talk.host));
 		__builtin_memcpy(talk.container, &ip->daddr, sizeof(talk.container));
-		note_call(me->skb, &talk, ETH_HLEN + sizeof(*ip));
+		if (v6_transport(me->skb, &talk.protocol, &offset))
+			note_call(me->skb, &talk, offset);
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Where an address is: the map that ADD fills and the programs read. The layouts of
  * all maps are shared by all versions of the program and of the plugin that use one
- * pin directory: fields are only added at the end (internal/datapath/layout.go).
+ * pin directory: another layout takes another directory (internal/datapath/pin.go).
  */
 #pragma once
 

@@ -43,3 +43,27 @@ static __always_inline int v6_big_tcp(struct __sk_buff *skb, __u32 offset)
 	return !bpf_skb_load_bytes(skb, offset, &h, sizeof(h)) && h.next == IPPROTO_TCP &&
 	       h.len == 0 && h.option == 0xc2 && h.option_len == 4;
 }
+
+/* Goes on behind the header of a BIG TCP packet, which has no other sense than that,
+ * and behind that of a fragment (RFC 8200, 4.5). It says whether the transport header
+ * may follow: not in later fragments, which come to nothing without the first.
+ */
+static __always_inline int v6_transport(struct __sk_buff *skb, __u8 *protocol, __u32 *offset)
+{
+	struct {
+		__u8 next, reserved;
+		__u16 position;
+	} h;
+
+	if (*protocol == IPPROTO_HOPOPTS && skb->gso_size && v6_big_tcp(skb, *offset)) {
+		*protocol = IPPROTO_TCP;
+		*offset += 8;
+	} else if (*protocol == IPPROTO_FRAGMENT &&
+		   !bpf_skb_load_bytes(skb, *offset, &h, sizeof(h))) {
+		if (h.position & htons(0xfff8))
+			return 0;
+		*protocol = h.next;
+		*offset += 8;
+	}
+	return 1;
+}

@@ -82,6 +82,8 @@ func TestNetkit(t *testing.T) {
 		t.Errorf("drops: %v", h.reasons("a"))
 	}
 
+	h.mustCLI("repair")
+	all("nothing to repair")
 	otherBuild(t)
 	h.mustCLI("repair")
 	all("another build")

@@ -12,7 +12,7 @@ import (
 )
 
 // pins is where the programs and maps are on a host with a bpffs.
-const pins = "/sys/fs/bpf/emerita-v1"
+const pins = "/sys/fs/bpf/emerita-v2"
 
 var programID = regexp.MustCompile(`\bid (\d+) `)
 

@@ -75,14 +75,21 @@ type queryAttr struct {
 	revision                               uint64
 }
 
-// AttachDevice attaches a program to a device (netkit: Linux 6.7) as the only one
-// there, atomically in place of whichever is: whoever owns the device is the only one
-// to do so. The kernel waits for a grace period. The program goes with the device.
+// AttachDevice attaches a program to a device (netkit: Linux 6.7), atomically in place
+// of one of the same name, and beside those of others. The kernel waits for a grace
+// period. The program goes with the device.
 func AttachDevice(program FD, ifindex int, t AttachType) error {
-	attr := attachAttr{target: uint32(ifindex), program: uint32(program), attachType: uint32(t)}
-	id, err := AttachedTo(ifindex, t)
+	own, err := program.info()
 	if err != nil {
 		return err
+	}
+	attr := attachAttr{target: uint32(ifindex), program: uint32(program), attachType: uint32(t)}
+	id, err := AttachedTo(ifindex, t, own.name())
+	if err != nil {
+		return err
+	}
+	if id == own.id { // the kernel does not replace a program by itself
+		return nil
 	}
 	if id != 0 {
 		old, err := byID(id)
@@ -98,17 +105,28 @@ func AttachDevice(program FD, ifindex int, t AttachType) error {
 	return nil
 }
 
-// AttachedTo is the identifier of the first program on a device, 0 if there is none.
-func AttachedTo(ifindex int, t AttachType) (uint32, error) {
-	var ids [8]uint32
+// AttachedTo is the identifier of the program of a name on a device, 0 if there is none.
+func AttachedTo(ifindex int, t AttachType, name string) (uint32, error) {
+	var ids [64]uint32 // the most that a device takes (BPF_MPROG_MAX)
 	attr := queryAttr{target: uint32(ifindex), attachType: uint32(t), programs: unsafe.Pointer(&ids), count: uint32(len(ids))}
 	if _, errno := call(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); errno != 0 {
 		return 0, fmt.Errorf("list programs of device %d: %w", ifindex, errno)
 	}
-	if attr.count == 0 {
-		return 0, nil
+	for _, id := range ids[:min(int(attr.count), len(ids))] {
+		fd, err := byID(id)
+		if err != nil {
+			return 0, err
+		}
+		is, err := fd.info()
+		fd.Close()
+		if err != nil {
+			return 0, err
+		}
+		if is.name() == name {
+			return id, nil
+		}
 	}
-	return ids[0], nil
+	return 0, nil
 }
 
 // byID opens a program by its identifier.
@@ -119,4 +137,26 @@ func byID(id uint32) (FD, error) {
 		return -1, fmt.Errorf("open program %d: %w", id, errno)
 	}
 	return FD(fd), nil
+}
+
+// programInfo is the beginning of struct bpf_prog_info.
+type programInfo struct {
+	typ, id uint32
+	_       [56]byte // tag to map_ids
+	text    [unix.BPF_OBJ_NAME_LEN]byte
+}
+
+func (i programInfo) name() string { return unix.ByteSliceToString(i.text[:]) }
+
+// info describes a program (Linux 4.15).
+func (fd FD) info() (programInfo, error) {
+	var is programInfo
+	attr := struct {
+		fd, size uint32
+		info     unsafe.Pointer
+	}{fd: uint32(fd), size: uint32(unsafe.Sizeof(is)), info: unsafe.Pointer(&is)}
+	if _, errno := call(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); errno != 0 {
+		return is, fmt.Errorf("describe program: %w", errno)
+	}
+	return is, nil
 }

@@ -33,13 +33,11 @@ const (
 	pinCongestionLink = "local_congestion_link"
 )
 
-// HasCongestion says whether this build's sockops program is at work.
-func HasCongestion() bool {
-	dir := pinDir()
-	if dir == "" {
-		return false
-	}
-	for _, path := range []string{filepath.Join(programDir(dir), pinCongestion), filepath.Join(dir, pinCongestionLink)} {
+// HasCongestion says whether a sockops program is at work that knows the maps: this
+// build's has been loaded, and the link and the map are there. After a downgrade the
+// link may run another build's, with the same effect.
+func (h *Handle) HasCongestion() bool {
+	for _, path := range []string{filepath.Join(programDir(h.dir), pinCongestion), filepath.Join(h.dir, pinCongestionLink), filepath.Join(h.dir, pinSockets)} {
 		if unix.Access(path, unix.F_OK) != nil {
 			return false
 		}
@@ -51,14 +49,7 @@ func HasCongestion() bool {
 // cgroup v2, in place of another build's. The programs for devices are loaded, and
 // the caller holds a lock that excludes others who load. The error wraps
 // ErrUnavailable if that is not possible here.
-func LoadCongestion() error {
-	dir := pinDir()
-	if dir == "" {
-		return errors.Join(ErrUnavailable, errors.New("no bpffs is mounted"))
-	}
-	if err := trusted(dir); err != nil {
-		return err
-	}
+func (h *Handle) LoadCongestion() error {
 	root, err := cgroupRoot()
 	if err != nil {
 		return errors.Join(ErrUnavailable, err)
@@ -67,15 +58,15 @@ func LoadCongestion() error {
 	if err != nil {
 		return fmt.Errorf("read eBPF object: %w", err)
 	}
-	if err := pinPrograms(dir, spec, pinCongestion); err != nil {
+	if err := pinPrograms(h.dir, spec, pinCongestion); err != nil {
 		return err
 	}
-	program, err := bpfsys.Open(filepath.Join(programDir(dir), pinCongestion))
+	program, err := bpfsys.Open(filepath.Join(programDir(h.dir), pinCongestion))
 	if err != nil {
 		return err
 	}
 	defer program.Close()
-	if err := link(program, filepath.Join(dir, pinCongestionLink), root); err != nil {
+	if err := link(program, filepath.Join(h.dir, pinCongestionLink), root); err != nil {
 		return errors.Join(ErrUnavailable, err)
 	}
 	return nil
@@ -162,7 +153,7 @@ func (h *Handle) unregisterSockets(e Endpoint, forget func(err error, what strin
 // asked for a congestion control.
 func (h *Handle) openSockets() (err error) {
 	if h.sockets < 0 {
-		h.sockets, err = bpfsys.Open(filepath.Join(pinDir(), pinSockets))
+		h.sockets, err = bpfsys.Open(filepath.Join(h.dir, pinSockets))
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Counters are what the programs count for one container since its ADD.
@@ -57,11 +59,18 @@ func (h *Handle) Counters(ifindex int) (Counters, error) {
 // kernel's possible CPUs ("0-3"), online or not. A guess will not do: the kernel
 // reads and writes that many, whatever the size of the buffer.
 func possibleCPUs() (int, error) {
-	raw, err := os.ReadFile("/sys/devices/system/cpu/possible")
+	const path = "/sys/devices/system/cpu/possible"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, fmt.Errorf("count CPUs: %w", err)
+		return 0, fmt.Errorf("count CPUs: %w", &os.PathError{Op: "open", Path: path, Err: err})
 	}
-	text := strings.TrimSpace(string(raw))
+	defer unix.Close(fd)
+	raw := make([]byte, 4096)
+	n, err := unix.Read(fd, raw)
+	if err != nil {
+		return 0, fmt.Errorf("count CPUs: %w", &os.PathError{Op: "read", Path: path, Err: err})
+	}
+	text := strings.TrimSpace(string(raw[:n]))
 	last, err := strconv.Atoi(text[strings.LastIndexAny(text, "-,")+1:])
 	if err != nil {
 		return 0, fmt.Errorf("count CPUs: %w", err)

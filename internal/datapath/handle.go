@@ -13,6 +13,8 @@ import (
 // Handle is the open data path: the programs of this build, and the maps that
 // all builds of one layout share.
 type Handle struct {
+	dir string // of the pins
+
 	FromContainer bpfsys.FD // for the ingress of a host end
 	ToContainer   bpfsys.FD // for its egress
 
@@ -34,7 +36,7 @@ func Open() (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	programs := programDir(pinDir())
+	programs := programDir(h.dir)
 	if h.ToContainer, err = bpfsys.Open(filepath.Join(programs, pinTo)); err == nil {
 		h.FromContainer, err = bpfsys.Open(filepath.Join(programs, pinFrom))
 	}
@@ -56,7 +58,7 @@ func OpenMaps() (h *Handle, err error) {
 	if err := trusted(dir); err != nil {
 		return nil, err
 	}
-	h = &Handle{FromContainer: -1, ToContainer: -1, interfaces: -1, endpoints: -1, allowed: -1, counts: -1, sockets: -1}
+	h = &Handle{dir: dir, FromContainer: -1, ToContainer: -1, interfaces: -1, endpoints: -1, allowed: -1, counts: -1, sockets: -1}
 	for _, pin := range []struct {
 		name string
 		fd   *bpfsys.FD

@@ -39,6 +39,9 @@ func TestHostClosed(t *testing.T) {
 	six := func(dst netip.Addr, next byte, payload []byte) []byte {
 		return ethernet(m.hostMAC, m.mac, ethIPv6, ip6{src: m.v6, dst: dst, next: next, payload: payload}.bytes())
 	}
+	six0 := func(dst netip.Addr, payload []byte) []byte {
+		return ethernet(m.hostMAC, m.mac, ethIPv6, ip6{src: m.v6, dst: dst, explicit: true, payload: payload}.bytes())
+	}
 	calls4 := func(proto byte, payload []byte) []byte {
 		return ethernet(m.mac, m.hostMAC, ethIPv4, ip4{src: host4, dst: m.v4, proto: proto, payload: payload}.bytes())
 	}
@@ -76,14 +79,26 @@ func TestHostClosed(t *testing.T) {
 		{"answer by SCTP", calls4(sctp, transport(40000, 9)), four(host4, sctp, transport(9, 40000)), toStack},
 		{"answer to a ping", calls4(protoICMP, echo(8, 77)), four(host4, protoICMP, echo(0, 77)), toStack},
 		{"answer to a ping of somebody else", nil, four(host4, protoICMP, echo(0, 78)), closed},
-		{"answer by another protocol", calls4(47, nil), four(host4, 47, nil), toStack},
+		{"answer by another protocol", calls4(47, nil), four(host4, 47, nil), closed},
 		{"answer by TCP, IPv6", calls6(protoTCP, transport(40000, 80)), six(host6, protoTCP, transport(80, 40000)), toStack},
 		{"answer by UDP, IPv6", calls6(protoUDP, transport(40000, 53)), six(host6, protoUDP, transport(53, 40000)), toStack},
 		{"answer to a ping, IPv6", calls6(protoICMPv6, echo(echoRequest, 77)), six(host6, protoICMPv6, echo(129, 77)), toStack},
 
-		{"port unreachable", nil, four(host4, protoICMP, echo(3, 0)), toStack},
-		{"time exceeded", nil, four(host4, protoICMP, echo(11, 0)), toStack},
-		{"packet too big, IPv6", nil, six(host6, protoICMPv6, echo(2, 0)), toStack},
+		{"port unreachable", nil, four(host4, protoICMP, join(echo(3, 0), ip4{src: host4, dst: m.v4}.bytes())), toStack},
+		{"time exceeded", nil, four(host4, protoICMP, join(echo(11, 0), ip4{src: host4, dst: m.v4}.bytes())), toStack},
+		{"packet too big, IPv6", nil, six(host6, protoICMPv6, join(echo(2, 0), ip6{src: host6, dst: m.v6}.bytes())), toStack},
+		{"error about bob", nil, four(host4, protoICMP, join(echo(3, 0), ip4{src: host4, dst: w.bob.v4}.bytes())), closed},
+		{"packet too big about bob, IPv6", nil, six(host6, protoICMPv6, join(echo(2, 0), ip6{src: host6, dst: w.bob.v6}.bytes())), closed},
+		{"error about nothing", nil, four(host4, protoICMP, echo(3, 0)), closed},
+
+		// What the host answers, or sends in fragments, opens nothing.
+		{"echo after the host's redirect", calls4(protoICMP, echo(5, 77)), four(host4, protoICMP, echo(8, 77)), closed},
+		{"answer after the host's reply", calls4(protoICMP, echo(0, 79)), four(host4, protoICMP, echo(0, 79)), closed},
+		{"TCP in an atomic fragment after one of the host's, IPv6", calls6(protoFragment, join([]byte{protoTCP, 0, 0, 0, 0, 0, 0, 1}, transport(40000, 80))),
+			six(host6, protoFragment, join([]byte{protoTCP, 0, 0, 0, 0, 0, 0, 1}, transport(1000, 22))), closed},
+		{"answer to that, in a fragment", nil, six(host6, protoFragment, join([]byte{protoTCP, 0, 0, 1, 0, 0, 0, 2}, transport(80, 40000))), toStack},
+		{"later fragment, IPv6", nil, six(host6, protoFragment, join([]byte{protoTCP, 0, 0, 8, 0, 0, 0, 2}, transport(1000, 22))), toStack},
+		{"TCP in a fragment in a fragment", nil, six(host6, protoFragment, join([]byte{protoFragment, 0, 0, 1, 0, 0, 0, 2, protoTCP, 0, 0, 1, 0, 0, 0, 2}, transport(80, 40000))), closed},
 		{"neighbour solicitation", nil, ethernet(m.hostMAC, m.mac, ethIPv6, ip6{src: m.v6, dst: host6, hops: 255, next: protoICMPv6,
 			payload: icmp6(neighbourSolicit, host6.AsSlice(), ndOption(sourceLinkAddress, m.mac))}.bytes()), toStack},
 		{"ping with the hop limit of neighbour discovery", nil, ethernet(m.hostMAC, m.mac, ethIPv6, ip6{src: m.v6, dst: host6, hops: 255,
@@ -92,6 +107,8 @@ func TestHostClosed(t *testing.T) {
 		{"second fragment", nil, frag(1), toStack},
 		{"first fragment without ports", nil, ethernet(m.hostMAC, m.mac, ethIPv4, ip4{src: m.v4, dst: host4, proto: protoTCP, fragment: 0x2000, payload: []byte{0}}.bytes()), closed},
 
+		{"BIG TCP that answers, IPv6", calls6(protoTCP, transport(40009, 80)), six0(host6, hopByHop(protoTCP, transport(80, 40009))), toStack},
+		{"BIG TCP that asks, IPv6", nil, six0(host6, hopByHop(protoTCP, transport(1000, 22))), closed},
 		{"TCP to bob", nil, four(w.bob.v4, protoTCP, transport(1000, 22)), direct},
 		{"TCP to bob, IPv6", nil, six(w.bob.v6, protoTCP, transport(1000, 22)), direct},
 		{"UDP to the outside", nil, four(out4, protoUDP, transport(1000, 53)), toStack},
@@ -107,7 +124,7 @@ func TestHostClosed(t *testing.T) {
 			testutil.Run(t, "ip", "route", "replace", w.bob.v4.String(), "dev", "bob")
 			testutil.Run(t, "ip", "route", "replace", w.bob.v6.String(), "dev", "bob")
 		}
-		if got := w.run(t, w.from, m, c.frame, context{}); got != c.want {
+		if got := w.run(t, w.from, m, c.frame, context{GSOSize: bigOnly(c.name)}); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
@@ -133,4 +150,12 @@ func TestNetkitLeavesByTheHostEnd(t *testing.T) {
 	if in := w.mustCount(t, w.bob).FastInPackets; in != 0 {
 		t.Errorf("counted for bob before it is there: %d", in)
 	}
+}
+
+// bigOnly is the size of a segment where a case's frame is one of many.
+func bigOnly(name string) uint32 {
+	if strings.Contains(name, "BIG TCP") {
+		return 1440
+	}
+	return 0
 }

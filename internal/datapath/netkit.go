@@ -15,5 +15,5 @@ func (h *Handle) AttachNetkit(ifindex int) error {
 // AttachedNetkit is the identifier of the program on the peer of a netkit device, 0 if
 // there is none.
 func AttachedNetkit(ifindex int) (uint32, error) {
-	return bpfsys.AttachedTo(ifindex, bpfsys.NetkitPeer)
+	return bpfsys.AttachedTo(ifindex, bpfsys.NetkitPeer, pinFrom)
 }

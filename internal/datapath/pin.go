@@ -26,7 +26,7 @@ const (
 // layoutDir holds the maps. Its number changes with the layout of a map, and
 // then both generations stand side by side until the containers of the older
 // one are gone.
-const layoutDir = "emerita-v1"
+const layoutDir = "emerita-v2"
 
 // The names of the pinned maps, as in the object.
 const (

@@ -59,7 +59,7 @@ func (h *Handle) startCounting(e Endpoint) error {
 	}
 	key, zero := indexKey(e.IfIndex), make([]byte, countersSize*cpus)
 	known, is := make([]byte, interfaceSize), interfaceValue(e)
-	if h.interfaces.Lookup(key, known) != nil || !sameContainer(known, is) {
+	if h.interfaces.Lookup(key, known) != nil || !sameAttachment(known, is) {
 		return h.counts.Update(key, zero)
 	}
 	if err := h.counts.Insert(key, zero); !errors.Is(err, unix.EEXIST) {
@@ -99,7 +99,7 @@ func (h *Handle) Unregister(e Endpoint) error {
 	}
 	h.unregisterSockets(e, forget)
 	key, known := indexKey(e.IfIndex), make([]byte, interfaceSize)
-	if h.interfaces.Lookup(key, known) == nil && !sameContainer(known, interfaceValue(e)) {
+	if h.interfaces.Lookup(key, known) == nil && !sameAttachment(known, interfaceValue(e)) {
 		return errors.Join(errs...)
 	}
 	for _, other := range e.Allowed {
@@ -110,19 +110,24 @@ func (h *Handle) Unregister(e Endpoint) error {
 	return errors.Join(errs...)
 }
 
-// sameContainer compares network and owner of two interfaces.
-func sameContainer(a, b []byte) bool { return string(a[:16]) == string(b[:16]) }
+// sameAttachment compares network, owner and Ethernet address of two interfaces.
+func sameAttachment(a, b []byte) bool {
+	return string(a[:16]) == string(b[:16]) && string(a[24:30]) == string(b[24:30])
+}
 
 // sameHolder compares index and owner of two endpoints.
 func sameHolder(a, b []byte) bool {
 	return string(a[:4]) == string(b[:4]) && string(a[8:16]) == string(b[8:16])
 }
 
-// Knows says whether the programs know a container, for CHECK.
+// Knows says whether the programs know a container, and all of it, for CHECK.
 func (h *Handle) Knows(e Endpoint) (bool, error) {
 	v := make([]byte, interfaceSize)
 	err := h.interfaces.Lookup(indexKey(e.IfIndex), v)
-	if errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, unix.ENOENT) || err == nil && string(v) != string(interfaceValue(e)) {
+		return false, nil
+	}
+	if e.Congestion != nil && !h.HasCongestion() {
 		return false, nil
 	}
 	for _, a := range e.Addrs {

@@ -176,7 +176,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	if err := l.chooseMTU(r.options.MTU, up4, up6); err != nil {
 		return nil, err
 	}
-	if err := l.chooseOffload(r.options, up4, up6); err != nil {
+	if err := l.chooseOffload(conn, r.options, up4, up6); err != nil {
 		return nil, err
 	}
 	t := tools{store: store, conn: conn, tree: sysctl.OpenTree()}
@@ -186,7 +186,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	}
 	if t.programs != nil {
 		defer t.programs.Close()
-		if t.congestion, err = p.openCongestion(store, t.tree, r.options); err != nil {
+		if t.congestion, err = p.openCongestion(store, t.tree, t.programs, r.options); err != nil {
 			return nil, err
 		}
 	}
@@ -205,6 +205,9 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	record.Phase = state.Ready
 	if record.Result, err = json.Marshal(result); err == nil {
 		err = store.Update(record)
+	}
+	if err == nil && !l.programs {
+		p.registerPlain(l)
 	}
 	return result, cniproto.Wrap(cniproto.CodeIO, "write state", err)
 }

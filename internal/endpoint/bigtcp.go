@@ -4,11 +4,9 @@ package endpoint
 
 import (
 	"errors"
-	"fmt"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 )
 
@@ -35,13 +33,7 @@ const localMTU = 12000
 const headers4 = 40
 
 // offloads are the limits of the two ends of a pair.
-type offloads struct {
-	host, container rtnl.Offload
-	explicit        bool // the kernel has to take them
-}
-
-// size is a packet's, bytes; zero if the limit is the kernel's own.
-func (o offloads) size() int { return max(o.host.GSO, o.host.GSO4) }
+type offloads struct{ host, container rtnl.Offload }
 
 // bothWays lets both ends send packets of a size, bytes, and of IPv4 of another. What
 // the host receives from the container it may have to forward: there the kernel must
@@ -54,56 +46,55 @@ func bothWays(size, size4 int) offloads {
 }
 
 // chooseOffload decides on the limits, and with local on the MTUs.
-func (l *layout) chooseOffload(o options, up4, up6 uplink) error {
+func (l *layout) chooseOffload(conn *nlmsg.Conn, o options, up4, up6 uplink) error {
+	insists := o.BigTCP.bytes != 0 || o.BigTCP.mode == modeLocal
+	size, size4 := maxSize, maxSize
+	if len(l.routes) > 0 { // else nothing leads further than to the host
+		size, size4 = min(up4.gso, up6.gso, maxSize), min(up4.gso4, maxSize)
+	}
+	if o.BigTCP.mode == modeOff || !insists && max(size, size4) <= legacySize {
+		return nil
+	}
+	if err := takesBigTCP(conn); err != nil {
+		if insists {
+			return cniproto.Errorf(cniproto.CodeNotAvailable, "allow packets of more than 64 KiB", "%w: set bigTCP to auto or off", err)
+		}
+		return nil
+	}
 	switch {
 	case o.BigTCP.bytes != 0:
 		l.offload = bothWays(o.BigTCP.bytes, o.BigTCP.bytes)
-		l.offload.explicit = true
-	case o.BigTCP.mode == modeOff:
 	case o.BigTCP.mode == modeLocal:
-		if l.mtu >= localMTU {
-			return cniproto.Errorf(cniproto.CodeInvalidConfig, "choose packet sizes",
-				"bigTCP local: the MTU to the outside is %d, and must be below %d: set mtu, or bigTCP to auto", l.mtu, localMTU)
-		}
-		l.offload = bothWays(maxSize, maxSize)
-		l.offload.explicit = true
-		l.offload.container.Segments = (legacySize - 1) / (l.mtu - headers4)
-		l.routeMTU, l.mtu = l.mtu, localMTU
-		for i, r := range l.routes {
-			if r.GW.IsValid() && r.MTU == 0 {
-				l.routes[i].MTU = l.routeMTU
-			}
-		}
-	case len(l.routes) == 0: // nothing leads further than to the host
-		l.offload = bothWays(maxSize, maxSize)
+		return l.offloadLocally()
 	default:
-		size, size4 := min(up4.gso, up6.gso, maxSize), min(up4.gso4, maxSize)
-		if size > legacySize || size4 > legacySize {
-			l.offload = bothWays(max(size, legacySize), max(size4, legacySize))
+		l.offload = bothWays(max(size, legacySize), max(size4, legacySize))
+	}
+	return nil
+}
+
+// offloadLocally has large packets where the MTU is large, and 64 KiB by the routes.
+func (l *layout) offloadLocally() error {
+	if l.mtu >= localMTU {
+		return cniproto.Errorf(cniproto.CodeInvalidConfig, "choose packet sizes",
+			"bigTCP local: the MTU to the outside is %d, and must be below %d: set mtu, or bigTCP to auto", l.mtu, localMTU)
+	}
+	l.offload = bothWays(maxSize, maxSize)
+	l.offload.container.Segments = (legacySize - 1) / (l.mtu - headers4)
+	l.routeMTU, l.mtu = l.mtu, localMTU
+	for i, r := range l.routes {
+		if r.GW.IsValid() && r.MTU == 0 {
+			l.routes[i].MTU = l.routeMTU
 		}
 	}
 	return nil
 }
 
-// explainOffload says what a kernel lacks that has refused a pair with limits, or has
-// passed over them; nil if it has not.
-func (l *layout) explainOffload(err error, have rtnl.Offload) error {
-	if !l.offload.explicit {
-		return nil
+// takesBigTCP asks what the kernel says of any link, such as lo: some older ones took
+// a size without being able to send IPv4 packets of it.
+func takesBigTCP(conn *nlmsg.Conn) error {
+	lo, err := rtnl.LinkAt(conn, loopbackIndex)
+	if err == nil && lo.Offload.GSO4 == 0 {
+		err = errors.New("the kernel has no gso_ipv4_max_size (Linux 6.3)")
 	}
-	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ERANGE) {
-		return nil
-	}
-	want := l.offload.host
-	switch {
-	case err != nil:
-	case l.has(true) && have.GSO4 != want.GSO4:
-		err = fmt.Errorf("the kernel has no gso_ipv4_max_size (Linux 6.3)")
-	case have.GSO != want.GSO:
-		err = fmt.Errorf("gso_max_size is %d", have.GSO)
-	default:
-		return nil
-	}
-	return cniproto.Errorf(cniproto.CodeNotAvailable, "allow packets of "+fmt.Sprint(want.GSO)+" bytes",
-		"%w: set bigTCP to auto or off", err)
+	return err
 }

@@ -28,7 +28,7 @@ func paces(name string) bool { return strings.HasPrefix(name, "bbr") }
 // openCongestion decides which congestion control local connections of an attachment
 // get, and sees to it that the program that sets it is there. Without one it is nil;
 // only a name in the configuration is worth an error.
-func (p *Plugin) openCongestion(store *state.Store, tree *sysctl.Tree, o options) (*datapath.Congestion, error) {
+func (p *Plugin) openCongestion(store *state.Store, tree *sysctl.Tree, h *datapath.Handle, o options) (*datapath.Congestion, error) {
 	wanted := &datapath.Congestion{Name: o.Congestion}
 	switch {
 	case o.Congestion == modeOff:
@@ -45,10 +45,16 @@ func (p *Plugin) openCongestion(store *state.Store, tree *sysctl.Tree, o options
 		}
 		wanted.Name, wanted.Unpaced = unpaced, true
 	}
-	if datapath.HasCongestion() {
+	if h.HasCongestion() {
 		return wanted, nil
 	}
-	err := p.withSharedLock(store, datapath.LoadCongestion)
+	if _, lacks := store.Lacks(congestionFeature, p.Version); lacks && !o.namesCongestion() {
+		return nil, nil // the ADD that tried has said so
+	}
+	err := p.withSharedLock(store, h.LoadCongestion)
+	if err == nil || !o.namesCongestion() {
+		p.noteOutcome(store, congestionFeature, err)
+	}
 	if err == nil {
 		return wanted, nil
 	}
@@ -60,17 +66,14 @@ func (p *Plugin) openCongestion(store *state.Store, tree *sysctl.Tree, o options
 	return nil, nil
 }
 
-// reloadCongestion sees to it, for attachments whose pins were lost or are another
-// build's, that the program is there if any of them has a congestion control. Without
-// it they talk on with the host's.
-func (p *Plugin) reloadCongestion(records []*state.Record) bool {
+// reloadCongestion gives this build's program to attachments that have a congestion
+// control, after the pins were lost or were another build's. Without it they talk on
+// with the host's.
+func (p *Plugin) reloadCongestion(h *datapath.Handle, records []*state.Record) bool {
 	if !slices.ContainsFunc(records, func(r *state.Record) bool { return r.Congestion != nil }) {
 		return false
 	}
-	if datapath.HasCongestion() {
-		return true
-	}
-	err := datapath.LoadCongestion()
+	err := h.LoadCongestion()
 	if err != nil {
 		p.Log.Warn("local connections keep the host's congestion control", "err", err)
 	}

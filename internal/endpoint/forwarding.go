@@ -41,20 +41,20 @@ func forwarding4(up uplink) []setting {
 // is for the host has no other answer than "not forwarded" without (bpf_ipv6_fib_lookup
 // of net/core/filter.c knows of no force_forwarding).
 func forwarding6(tree *sysctl.Tree, up uplink, hostIf string, closed bool) []setting {
+	var out []setting
+	if closed {
+		out = append(out, setting{sysctl.IPv6, hostIf, "forwarding", "1"})
+	}
 	if v, err := tree.Get(sysctl.IPv6, sysctl.All, "forwarding"); err != nil || v == "1" {
-		return nil
+		return out
 	}
 	if tree.Has(sysctl.IPv6, hostIf, "force_forwarding") {
-		out := []setting{{sysctl.IPv6, hostIf, "force_forwarding", "1"}}
-		if closed {
-			out = append(out, setting{sysctl.IPv6, hostIf, "forwarding", "1"})
-		}
+		out = append(out, setting{sysctl.IPv6, hostIf, "force_forwarding", "1"})
 		if up.name != "" {
 			out = append(out, setting{sysctl.IPv6, up.name, "force_forwarding", "1"})
 		}
 		return out
 	}
-	var out []setting
 	if up.name != "" {
 		if v, err := tree.Get(sysctl.IPv6, up.name, "accept_ra"); err == nil && v == "1" {
 			out = append(out, setting{sysctl.IPv6, up.name, "accept_ra", "2"})

@@ -15,10 +15,9 @@ import (
 type InForce struct {
 	Attached   int    // how many have just this
 	Device     string // kind of the pair
-	Programs   bool   // eBPF programs check the sender
-	FastPath   bool   // and deliver directly
-	Isolated   bool   // and keep other networks out
-	HostClosed bool   // and keep it from calling the host
+	FastPath   bool   // eBPF programs deliver directly
+	Isolated   bool   // they keep other networks out
+	HostClosed bool   // and the container from calling the host
 	MTU        int    // bytes
 	RouteMTU   int    // bytes, of what leaves the host
 	BigTCP     int    // bytes, 0 if the kernel's 64 KiB
@@ -53,7 +52,7 @@ func (p *Plugin) InForce(network string) ([]InForce, error) {
 func inForce(r *state.Record) InForce {
 	f := InForce{
 		Device: cmp.Or(r.Device, string(rtnl.Veth)), MTU: r.MTU, RouteMTU: cmp.Or(r.RouteMTU, r.MTU), BigTCP: max(r.BigTCP, r.BigTCP4),
-		Programs: r.Programs, FastPath: r.FastPath, Isolated: r.Isolated, HostClosed: r.HostClosed,
+		FastPath: r.FastPath, Isolated: r.Isolated, HostClosed: r.HostClosed,
 	}
 	if r.Congestion != nil {
 		f.Congestion = r.Congestion.Name

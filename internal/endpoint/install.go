@@ -27,22 +27,25 @@ func (p *Plugin) Install() error {
 		return cniproto.Wrap(cniproto.CodeNetlink, "open rtnetlink", err)
 	}
 	defer conn.Close()
+	var h *datapath.Handle
 	err = p.withSharedLock(store, func() error {
-		h, loaded, err := datapath.OpenOrLoad()
-		if err != nil {
+		var loaded bool
+		h, loaded, err = datapath.OpenOrLoad()
+		p.noteOutcome(store, programsFeature, err)
+		if err != nil || !loaded {
 			return err
-		}
-		defer h.Close()
-		if !loaded {
-			return nil
 		}
 		return p.attachAll(store, conn, h)
 	})
+	if h != nil {
+		defer h.Close()
+	}
 	if err != nil {
 		return cniproto.Wrap(cniproto.CodeNotAvailable, what, err)
 	}
 	tree := sysctl.OpenTree()
 	defer tree.Close()
-	_, err = p.openCongestion(store, tree, options{})
+	p.noteOutcome(store, congestionFeature, nil) // to be tried now
+	_, err = p.openCongestion(store, tree, h, options{})
 	return cniproto.Wrap(cniproto.CodeNotAvailable, what, err)
 }

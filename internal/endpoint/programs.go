@@ -42,10 +42,18 @@ func (p *Plugin) openPrograms(store *state.Store, conn *nlmsg.Conn, o options) (
 		return nil, nil
 	}
 	h, err := datapath.Open()
+	if errors.Is(err, fs.ErrNotExist) && !o.needsPrograms() {
+		if why, lacks := store.Lacks(programsFeature, p.Version); lacks {
+			return nil, p.withoutPrograms(o, fmt.Errorf("tried in this boot: %s", why))
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = p.withSharedLock(store, func() error {
 			var loaded bool
 			h, loaded, err = datapath.OpenOrLoad()
+			if err == nil || !o.needsPrograms() { // a refused ADD leaves nothing
+				p.noteOutcome(store, programsFeature, err)
+			}
 			if err == nil && loaded {
 				// A newer build, or pins that were lost: those that
 				// run go over to the programs and maps of now.
@@ -67,17 +75,16 @@ func (p *Plugin) openPrograms(store *state.Store, conn *nlmsg.Conn, o options) (
 func (p *Plugin) withoutPrograms(o options, err error) error {
 	if o.needsPrograms() {
 		return cniproto.Errorf(cniproto.CodeNotAvailable, "set up the eBPF data path",
-			"%w: mend it, or set fastPath to auto and leave out isolation", err)
+			"%w: mend it, or do not insist on fastPath, isolation, hostAccess or localCongestionControl", err)
 	}
 	p.Log.Warn("no eBPF data path: traffic goes by plain routes", "err", err)
 	return nil
 }
 
-// attach tells the programs of an attachment and puts them on its host end,
-// which is not up yet. Its DataPath says what is in force.
+// attach tells the programs of an attachment and puts them on its host end, in place
+// of another build's.
 func attach(h *datapath.Handle, conn *nlmsg.Conn, l *layout) error {
-	e := endpointOf(l)
-	err := h.Register(e)
+	err := h.Register(endpointOf(l))
 	if err == nil {
 		var b nlmsg.Batch
 		rtnl.AddClsact(&b, l.hostIndex, l.hostIf)
@@ -94,91 +101,58 @@ func attach(h *datapath.Handle, conn *nlmsg.Conn, l *layout) error {
 	if err == nil && l.device == rtnl.Netkit {
 		err = h.AttachNetkit(l.hostIndex)
 	}
-	if err != nil {
-		return errors.Join(err, h.Unregister(e))
-	}
-	return nil
+	return err
 }
 
-// attachAll attaches the programs to every attachment that has some.
+// attachAll attaches the programs to every attachment that has some, and tells them of
+// all others. It goes on after an error: what is attached already stays so.
 func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Handle) error {
 	records, err := store.List("")
 	if err != nil {
 		return err
 	}
-	sockets := p.reloadCongestion(records)
+	sockets := p.reloadCongestion(h, records)
+	var errs []error
 	for _, r := range records {
 		link, found, err := findHostLink(conn, r.Key, r)
-		if err != nil || !found || r.Phase != state.Ready || !r.Programs {
+		if err != nil || !found || r.Phase != state.Ready {
 			continue // gone, or under way: its own ADD or DEL sees to it
 		}
 		l := layoutOf(r)
 		l.hostIf, l.hostIndex = link.name, link.index
-		// The addresses first: it talks, and a program that has just been
-		// attached drops what comes from an address that it does not know.
 		e := endpointOf(l)
-		err = h.RegisterAddrs(e)
-		if err == nil && sockets {
-			err = h.RegisterSockets(e)
-		}
-		if err == nil {
-			err = attach(h, conn, l)
+		if !l.programs {
+			err = h.Register(e)
+		} else {
+			// The addresses first: it talks, and a program that has just been
+			// attached drops what comes from an address that it does not know.
+			err = h.RegisterAddrs(e)
+			if err == nil && sockets {
+				err = h.RegisterSockets(e)
+			}
+			if err == nil {
+				err = attach(h, conn, l)
+			}
 		}
 		if err != nil {
-			return fmt.Errorf("attach programs to %s: %w", r.Key, err)
+			errs = append(errs, fmt.Errorf("attach programs to %s: %w", r.Key, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// forget takes an endpoint whose interface is gone out of the programs' maps.
-// Without pins there is nothing to forget. Pins that nobody may open, because
-// bpf(2) is refused or the directory somebody else's, do not keep a container
-// from being let go: what they hold of it goes with the next GC that may.
-func (p *Plugin) forget(e datapath.Endpoint) error {
+// registerPlain tells the programs, where there are some, of an attachment that has
+// none: by whose interface a packet has come in is how isolated networks know it. It
+// comes after the record, so that whoever loads the programs just now finds that.
+func (p *Plugin) registerPlain(l *layout) {
 	h, err := datapath.OpenMaps()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err == nil {
+		defer h.Close()
+		err = h.Register(endpointOf(l))
 	}
-	if err != nil {
-		p.Log.Warn("leave entries in the eBPF maps to GC", "err", err)
-		return nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.Log.Debug("networks that are isolated do not know "+l.key.String(), "err", err)
 	}
-	defer h.Close()
-	return h.Unregister(e)
-}
-
-// forgetAttachment takes an attachment whose interface is gone out of the programs'
-// maps: by its record if that is complete. What an interrupted ADD has written, or
-// one whose record is lost, nobody has noted; all of it is of an interface that is
-// gone.
-func (p *Plugin) forgetAttachment(conn *nlmsg.Conn, key state.Key, record *state.Record, link hostLink) error {
-	what := "forget " + key.String() + " in the eBPF maps"
-	if record != nil && record.Phase == state.Ready {
-		if !record.Programs {
-			return nil
-		}
-		l := layoutOf(record)
-		if link.index != 0 {
-			l.hostIndex = link.index
-		}
-		return cniproto.Wrap(cniproto.CodeNetlink, what, p.forget(endpointOf(l)))
-	}
-	if record == nil && link.index == 0 {
-		return nil // never attached, as far as anybody can tell
-	}
-	if err := sweepPrograms(conn); err != nil {
-		p.Log.Warn(what, "err", err)
-	}
-	return nil
-}
-
-// sweepPrograms takes interfaces that are gone out of the programs' maps.
-func sweepPrograms(conn *nlmsg.Conn) error {
-	return datapath.Sweep(func(ifindex int) bool {
-		_, err := rtnl.Name(conn, ifindex)
-		return errors.Is(err, rtnl.ErrNoLink)
-	})
 }
 
 // unloadPrograms removes the pins when nothing is attached. An ADD that is under
@@ -189,6 +163,7 @@ func (p *Plugin) unloadPrograms(store *state.Store) error {
 		if none, err := store.Empty(); err != nil || !none {
 			return err
 		}
+		p.forgetOutcomes(store)
 		return datapath.Unload()
 	})
 }

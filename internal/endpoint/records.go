@@ -53,8 +53,8 @@ func describeWiring(record *state.Record, l *layout) {
 func layoutOf(r *state.Record) *layout {
 	l := &layout{
 		key: r.Key, hostIf: r.HostIfName, hostIndex: r.HostIfIndex, hostMAC: r.Key.HostMAC(),
-		gatewayIf: r.Gateway, masquerade: r.Masquerade, mtu: r.MTU, routeMTU: r.RouteMTU,
-		device: cmp.Or(rtnl.Kind(r.Device), rtnl.Veth), offload: bothWays(r.BigTCP, r.BigTCP4),
+		gatewayIf: r.Gateway, masquerade: r.Masquerade, mtu: r.MTU,
+		device:   cmp.Or(rtnl.Kind(r.Device), rtnl.Veth),
 		programs: r.Programs, fastPath: r.FastPath, isolated: r.Isolated, allowed: r.Allowed, hostClosed: r.HostClosed,
 	}
 	if c := r.Congestion; c != nil {

@@ -34,6 +34,7 @@ func (p *Plugin) Repair() error {
 		return cniproto.Wrap(cniproto.CodeNetlink, "open rtnetlink", err)
 	}
 	defer conn.Close()
+	p.forgetOutcomes(store)
 	attached, err := liveLayouts(store, conn)
 	if err != nil {
 		return err

@@ -31,23 +31,25 @@ func probeAddr(v4 bool) netip.Addr {
 }
 
 // findUplink looks for the uplink of one address family. A route by the
-// loopback interface (65,536 bytes) is none.
-func findUplink(c *nlmsg.Conn, v4 bool) uplink {
+// loopback interface (65,536 bytes) is none. A link that has been asked about for the
+// other family is not asked again: the answer takes the rtnl lock.
+func findUplink(c *nlmsg.Conn, v4 bool, known *rtnl.LinkInfo) uplink {
 	none := uplink{mtu: defaultMTU, gso: legacySize, gso4: legacySize}
 	r, err := rtnl.RouteTo(c, probeAddr(v4))
 	if err != nil || r.Link == 0 {
 		return none
 	}
-	l, err := rtnl.LinkAt(c, r.Link)
-	if err != nil || l.Loopback {
+	if known.Index != r.Link {
+		if *known, err = rtnl.LinkAt(c, r.Link); err != nil {
+			return none
+		}
+	}
+	if known.Loopback {
 		return none
 	}
-	up := uplink{name: l.Name, mtu: l.MTU, gso: l.Offload.GSO, gso4: l.Offload.GSO4}
+	up := uplink{name: known.Name, mtu: known.MTU, gso: known.Offload.GSO, gso4: known.Offload.GSO4}
 	if r.MTU != 0 {
 		up.mtu = min(up.mtu, r.MTU)
-	}
-	if up.gso4 == 0 { // before Linux 6.3
-		up.gso4 = legacySize
 	}
 	return up
 }
@@ -56,11 +58,12 @@ func findUplink(c *nlmsg.Conn, v4 bool) uplink {
 func findUplinks(c *nlmsg.Conn, l *layout) (v4, v6 uplink) {
 	v4 = uplink{mtu: maxMTU, gso: maxSize, gso4: maxSize} // of a family that nobody has
 	v6 = v4
+	var known rtnl.LinkInfo
 	if l.has(true) {
-		v4 = findUplink(c, true)
+		v4 = findUplink(c, true, &known)
 	}
 	if l.has(false) {
-		v6 = findUplink(c, false)
+		v6 = findUplink(c, false, &known)
 		if v6.name == "" && v4.name != "" {
 			v6.mtu, v6.gso = v4.mtu, v4.gso // IPv6 inside the host only
 		}

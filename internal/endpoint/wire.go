@@ -46,7 +46,11 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	}
 	undo.add(func() error { return rtnl.DeleteAndWait(t.conn, l.hostIndex, l.hostIf) })
 	if t.programs != nil {
-		if err := attach(t.programs, t.conn, l); err == nil {
+		err := attach(t.programs, t.conn, l)
+		if err != nil {
+			err = errors.Join(err, t.programs.Unregister(endpointOf(l)))
+		}
+		if err == nil {
 			l.programs = true
 		} else if l.device == rtnl.Netkit { // it lets nothing out without
 			return nil, cniproto.Errorf(cniproto.CodeNotAvailable, "attach eBPF programs to "+l.hostIf, "%w: set device to veth", err)
@@ -72,19 +76,19 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 		l.congestion = t.congestion
 		l.congestion.NetnsCookie = cookie
 		if err := t.programs.RegisterSockets(endpointOf(l)); err != nil {
-			return nil, cniproto.Wrap(cniproto.CodeNetlink, "register sockets in the eBPF maps", err)
+			if r.options.namesCongestion() {
+				return nil, cniproto.Wrap(cniproto.CodeNetlink, "register sockets in the eBPF maps", err)
+			}
+			l.congestion = nil
+			p.Log.Warn("local connections keep the host's congestion control", "err", err)
 		}
 	}
 	// The host end has a carrier only now, and drops what it sends until the
 	// kernel's link watch has run. Asking for the link makes it run first
 	// (rtnl_getlink in net/core/rtnetlink.c, since Linux 6.8), so that the
 	// answer to a container's first packet is not lost.
-	link, err := rtnl.Link(t.conn, l.hostIf)
-	if err != nil {
+	if _, err := rtnl.Link(t.conn, l.hostIf); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeNetlink, "look at "+l.hostIf, err)
-	}
-	if err := l.explainOffload(nil, link.Offload); err != nil {
-		return nil, err
 	}
 	if created || fresh {
 		// It is the network's first, or somebody had deleted the interface or
@@ -98,25 +102,14 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	return gatewayMAC, nil
 }
 
-// createPair creates the pair and returns the index of its host end. Limits that
-// nobody insists on are left out where the kernel refuses them.
+// createPair creates the pair and returns the index of its host end.
 func createPair(conn *nlmsg.Conn, ns *netns.NS, l *layout, closed bool) (int, error) {
-	create := func() error {
-		var b nlmsg.Batch
-		rtnl.AddPair(&b, rtnl.Pair{
-			Kind: l.device, Name: l.hostIf, MAC: l.hostMAC, MTU: l.mtu, Offload: l.offload.host, Closed: closed,
-			PeerName: l.key.IfName, PeerMAC: l.containerMAC, PeerOffload: l.offload.container, PeerNetns: ns.FD(),
-		})
-		return conn.Do(&b)
-	}
-	err := create()
-	if explained := l.explainOffload(err, rtnl.Offload{}); err != nil && explained != nil {
-		return 0, explained
-	}
-	if errors.Is(err, unix.EINVAL) && l.offload.size() > 0 {
-		l.offload = offloads{}
-		err = create()
-	}
+	var b nlmsg.Batch
+	rtnl.AddPair(&b, rtnl.Pair{
+		Kind: l.device, Name: l.hostIf, MAC: l.hostMAC, MTU: l.mtu, Offload: l.offload.host, Closed: closed,
+		PeerName: l.key.IfName, PeerMAC: l.containerMAC, PeerOffload: l.offload.container, PeerNetns: ns.FD(),
+	})
+	err := conn.Do(&b)
 	if l.device == rtnl.Netkit && errors.Is(err, unix.EOPNOTSUPP) {
 		return 0, cniproto.Errorf(cniproto.CodeNotAvailable, "create interface pair",
 			"%w: the kernel has no netkit (Linux 6.7, CONFIG_NETKIT): set device to auto", err)

@@ -270,3 +270,29 @@ func TestSysctlsAreRememberedOnce(t *testing.T) {
 		t.Error("the list is still there")
 	}
 }
+
+func TestLack(t *testing.T) {
+	s, _ := open(t)
+	lacks := func(feature, version string) string {
+		why, lacks := s.Lacks(feature, version)
+		if !lacks {
+			return "no"
+		}
+		return why
+	}
+	if lacks("wings", "1") != "no" {
+		t.Error("lacks before it was tried")
+	}
+	must(t, s.NoteLack("wings", "1", "too\nheavy"))
+	if lacks("wings", "1") != "too\nheavy" || lacks("wings", "2") != "no" || lacks("gills", "1") != "no" {
+		t.Error("want what was noted, and nothing else")
+	}
+	if none, err := s.Empty(); !none || err != nil {
+		t.Errorf("it counts as an attachment: %v", err)
+	}
+	must(t, s.ForgetLack("wings"))
+	must(t, s.ForgetLack("wings"))
+	if lacks("wings", "1") != "no" {
+		t.Error("it was forgotten")
+	}
+}

@@ -113,13 +113,7 @@ func (t *Tree) Has(f Family, iface, key string) bool {
 // TCP reads one of the settings of TCP of the namespace of the calling thread
 // (net.ipv4.tcp_KEY).
 func (t *Tree) TCP(key string) (string, error) {
-	fd, err := unix.Openat(t.fd, "sys/net/ipv4", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", fmt.Errorf("open sysctls: %w", &os.PathError{Op: "open", Path: "/proc/sys/net/ipv4", Err: err})
-	}
-	i := &Interface{fd: fd, prefix: "net.ipv4."}
-	defer i.Close()
-	return i.Get("tcp_" + key)
+	return read(t.fd, "sys/net/ipv4/tcp_"+key, "net.ipv4.tcp_"+key)
 }
 
 // Close closes the directory.
@@ -127,16 +121,19 @@ func (i *Interface) Close() { _ = unix.Close(i.fd) }
 
 // Get reads a setting. The error wraps fs.ErrNotExist when the kernel has no
 // such setting.
-func (i *Interface) Get(key string) (string, error) {
-	fd, err := unix.Openat(i.fd, key, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (i *Interface) Get(key string) (string, error) { return read(i.fd, key, i.prefix+key) }
+
+// read reads a setting by its path below a directory; name is as sysctl(8) has it.
+func read(dir int, path, name string) (string, error) {
+	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", fmt.Errorf("read sysctl %s%s: %w", i.prefix, key, err)
+		return "", fmt.Errorf("read sysctl %s: %w", name, err)
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, 64) // a number, or one name
 	n, err := unix.Read(fd, buf)
 	if err != nil {
-		return "", fmt.Errorf("read sysctl %s%s: %w", i.prefix, key, err)
+		return "", fmt.Errorf("read sysctl %s: %w", name, err)
 	}
 	return strings.TrimSpace(string(buf[:n])), nil
 }
