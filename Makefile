@@ -4,9 +4,10 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 BENCHFLAGS ?=
+KERNELSFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate test bench demo lint fmt check clean deps-test deps-lint deps-generate
+.PHONY: help build generate test test-kernels bench demo lint fmt check clean deps-test deps-lint deps-generate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +20,9 @@ generate: deps-generate ## write the generated code anew
 
 test: deps-test ## run every test; needs root or sudo, leaves the host as it was
 	@scripts/test.sh
+
+test-kernels: ## run the tests that ask the kernel on several, emulated; write docs/kernels.md
+	@scripts/kernels.sh $(KERNELSFLAGS)
 
 bench: build ## measure against the upstream plugins, write docs/benchmarks (BENCHFLAGS=-quick to try)
 	@scripts/bench.sh $(BENCHFLAGS)

@@ -14,6 +14,10 @@ package_of() {
 	nft) echo nftables ;;
 	ip | tc | ss) echo iproute2 ;;
 	ping) echo iputils-ping ;;
+	qemu-system-x86_64) echo qemu-system-x86 ;;
+	depmod) echo kmod ;;
+	/usr/libexec/virtiofsd) echo virtiofsd ;;
+	/usr/share/keyrings/debian-archive-keyring.gpg) echo debian-archive-keyring ;;
 	llvm-strip) echo llvm ;;
 	/usr/include/linux/*) echo linux-libc-dev ;;
 	iptables | strace | shellcheck | clang-format | clang | conntrack | git | make | iperf3) echo "$1" ;;

@@ -75,6 +75,7 @@ func (h *host) foreign(id string) string {
 // stay and run, whatever Emerita does.
 func TestCoexist(t *testing.T) {
 	t.Parallel()
+	testutil.Needs(t, testutil.TCX)
 	h := joined(t, "a", "b")
 	end := h.hostEnd("a")
 	index, err := net.InterfaceByName(end)

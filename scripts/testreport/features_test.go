@@ -3,10 +3,13 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/emerita-cni/emerita/internal/testutil"
 )
@@ -113,5 +116,38 @@ func TestEveryFeature(t *testing.T) {
 	}
 	if got := lacking("x_test.go:7: " + testutil.Lacks(testutil.TLS, os.ErrNotExist)); got != string(testutil.TLS) {
 		t.Errorf("a skip of testutil's is read as for want of %q", got)
+	}
+}
+
+func TestSummary(t *testing.T) {
+	t.Parallel()
+	const events = `
+{"Action":"pass","Package":"p","Test":"TestA"}
+{"Action":"attr","Package":"p","Test":"TestB","Key":"kernel-feature","Value":"netkit"}
+{"Action":"fail","Package":"p","Test":"TestB"}
+{"Action":"output","Package":"p","Test":"TestC","Output":"c.go:1: kernel lacks feature tls: no such file"}
+{"Action":"skip","Package":"p","Test":"TestC"}
+{"Action":"fail","Package":"p"}
+{"Action":"fail","Package":"q"}`
+	path := filepath.Join(t.TempDir(), "summary")
+	config := mustWrite(t, "CONFIG_NETKIT=y\n")
+	if err := run([]string{"-summary", path, "-kernel-release", "6.18", "-kernel-config", config}, strings.NewReader(events), &strings.Builder{}); err == nil {
+		t.Error("no error although tests failed")
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got summary
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := summary{
+		Packages: map[string]count{"p": {Passed: 1, Failed: 1, Skipped: 1}, "q": {Failed: 1}},
+		Features: map[string]bool{"netkit": true, "tls": false},
+		Skipped:  []skipped{{"p", "TestC", "tls"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("summary (-want +got):\n%s", diff)
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	features := flags.String("features", "", "`file` of what kernel features need")
 	release := flags.String("kernel-release", "", "`release` of the kernel that the tests ran on, if not this one")
 	config := flags.String("kernel-config", "", "`file` of its configuration")
+	summaryPath := flags.String("summary", "", "`file` to write the numbers to")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -49,6 +51,9 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	err = r.read(stdin)
 	if err == nil {
 		err = r.verdict(a)
+	}
+	if *summaryPath != "" {
+		err = errors.Join(err, writeSummary(*summaryPath, r.summary()))
 	}
 	if flushErr := out.Flush(); err == nil {
 		err = flushErr
