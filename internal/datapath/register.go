@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/bpfsys"
 )
 
 // Endpoint is a container as the programs know it.
@@ -39,6 +42,9 @@ func (h *Handle) Register(e Endpoint) error {
 	if err := h.startCounting(e); err != nil {
 		return fmt.Errorf("register counters: %w", err)
 	}
+	if err := h.openAllowed(e); err != nil {
+		return fmt.Errorf("allow network: %w", err)
+	}
 	for _, other := range e.Allowed {
 		if err := h.allowed.Update(allowanceKey(e.IfIndex, other), []byte{1}); err != nil {
 			return fmt.Errorf("allow network: %w", err)
@@ -48,6 +54,14 @@ func (h *Handle) Register(e Endpoint) error {
 		return fmt.Errorf("register interface: %w", err)
 	}
 	return nil
+}
+
+// openAllowed opens the map of allowed networks for those who allow some.
+func (h *Handle) openAllowed(e Endpoint) (err error) {
+	if len(e.Allowed) > 0 && h.allowed < 0 {
+		h.allowed, err = bpfsys.Open(filepath.Join(h.dir, pinAllowed))
+	}
+	return err
 }
 
 // startCounting makes counters of zero, unless those that there are were counted
@@ -101,6 +115,9 @@ func (h *Handle) Unregister(e Endpoint) error {
 	key, known := indexKey(e.IfIndex), make([]byte, interfaceSize)
 	if h.interfaces.Lookup(key, known) == nil && !sameAttachment(known, interfaceValue(e)) {
 		return errors.Join(errs...)
+	}
+	if err := h.openAllowed(e); err != nil {
+		return errors.Join(append(errs, err)...)
 	}
 	for _, other := range e.Allowed {
 		forget(h.allowed.Delete(allowanceKey(e.IfIndex, other)), "allowed network")

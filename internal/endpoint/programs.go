@@ -82,16 +82,17 @@ func (p *Plugin) withoutPrograms(o options, err error) error {
 }
 
 // attach tells the programs of an attachment and puts them on its host end, in place
-// of another build's.
-func attach(h *datapath.Handle, conn *nlmsg.Conn, l *layout) error {
+// of another build's. One that stands for longer may have somebody's ingress qdisc by
+// now, to which no filter must be sent; a new one gets everything at once.
+func attach(h *datapath.Handle, conn *nlmsg.Conn, l *layout, fresh bool) error {
+	var b nlmsg.Batch
+	rtnl.AddClsact(&b, l.hostIndex, l.hostIf)
 	err := h.Register(endpointOf(l))
-	if err == nil {
-		var b nlmsg.Batch
-		rtnl.AddClsact(&b, l.hostIndex, l.hostIf)
+	if err == nil && !fresh {
 		err = conn.Do(&b)
+		b = nlmsg.Batch{}
 	}
 	if err == nil {
-		var b nlmsg.Batch
 		rtnl.SetFilter(&b, l.hostIndex, rtnl.Egress, int(h.ToContainer), "emerita to_container", l.hostIf)
 		if l.device != rtnl.Netkit {
 			rtnl.SetFilter(&b, l.hostIndex, rtnl.Ingress, int(h.FromContainer), "emerita from_container", l.hostIf)
@@ -131,7 +132,7 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 				err = h.RegisterSockets(e)
 			}
 			if err == nil {
-				err = attach(h, conn, l)
+				err = attach(h, conn, l, false)
 			}
 		}
 		if err != nil {

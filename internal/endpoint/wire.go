@@ -46,7 +46,7 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	}
 	undo.add(func() error { return rtnl.DeleteAndWait(t.conn, l.hostIndex, l.hostIf) })
 	if t.programs != nil {
-		err := attach(t.programs, t.conn, l)
+		err := attach(t.programs, t.conn, l, true)
 		if err != nil {
 			err = errors.Join(err, t.programs.Unregister(endpointOf(l)))
 		}
