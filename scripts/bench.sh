@@ -4,7 +4,7 @@
 # bench.sh runs the benchmark of test/bench as root; arguments are its flags.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/deps.sh nft iptables ip
+scripts/deps.sh nft iptables ip iperf3
 # shellcheck source=scripts/root.sh
 . scripts/root.sh
 

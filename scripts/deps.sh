@@ -20,7 +20,7 @@ package_of() {
 	/usr/share/keyrings/debian-archive-keyring.gpg) echo debian-archive-keyring ;;
 	llvm-strip) echo llvm ;;
 	/usr/include/linux/*) echo linux-libc-dev ;;
-	iptables | strace | shellcheck | clang-format | clang | conntrack | git | make) echo "$1" ;;
+	iptables | strace | shellcheck | clang-format | clang | conntrack | git | make | iperf3) echo "$1" ;;
 	*)
 		echo "deps.sh: no Debian package is known for $1" >&2
 		return 1

@@ -108,8 +108,12 @@ func cgroupRoot() (string, error) {
 		// (proc_pid_mountinfo(5)).
 		front, back, ok := strings.Cut(lines.Text(), " - ")
 		words := strings.Fields(front)
-		if ok && len(words) > 4 && words[3] == "/" && strings.HasPrefix(back, "cgroup2 ") {
-			return words[4], nil
+		if !ok || len(words) < 5 || words[3] != "/" || !strings.HasPrefix(back, "cgroup2 ") {
+			continue
+		}
+		var st unix.Statfs_t
+		if unix.Statfs(words[4], &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
+			return words[4], nil // and nothing is mounted over it
 		}
 	}
 	return "", errors.Join(errors.New("no cgroup v2 is mounted"), lines.Err())

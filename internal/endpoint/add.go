@@ -150,7 +150,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	if record.BootID, err = state.BootID(); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeIO, "identify boot", err)
 	}
-	undo.add(func() error { return p.restoreForwarding(store) })
+	undo.add(func() error { return p.restoreHost(store) })
 	undo.add(func() error { return store.Remove(key) })
 	given, err := r.ipam.Add(ctx, ipam.Hooks{
 		Claiming: func(c ipam.Claim) error {
@@ -205,6 +205,9 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	record.Phase = state.Ready
 	if record.Result, err = json.Marshal(result); err == nil {
 		err = store.Update(record)
+	}
+	if err == nil {
+		p.enterUnmasqueraded(store, l)
 	}
 	if err == nil && !l.programs {
 		p.registerPlain(l)

@@ -124,7 +124,7 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 	if err := store.Remove(key); err != nil {
 		return cniproto.Wrap(cniproto.CodeIO, "write state", err)
 	}
-	return cniproto.Wrap(cniproto.CodeNetlink, "restore forwarding", p.restoreForwarding(store))
+	return cniproto.Wrap(cniproto.CodeNetlink, "restore the host", p.restoreHost(store))
 }
 
 // release gives back what the attachment holds by its record, even if the

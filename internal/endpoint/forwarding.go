@@ -109,10 +109,11 @@ func (p *Plugin) enableForwarding(store *state.Store, tree *sysctl.Tree, l *layo
 	return nil
 }
 
-// restoreForwarding undoes the changes of enableForwarding when no attachment
-// is left. What somebody has changed since stays as they want it.
-func (p *Plugin) restoreForwarding(store *state.Store) error {
-	if !store.HasSysctls() {
+// restoreHost undoes the changes of enableForwarding when no attachment is left, and
+// forgets that any was masqueraded. What somebody has changed since stays as they want
+// it.
+func (p *Plugin) restoreHost(store *state.Store) error {
+	if !store.HasSysctls() && !store.Masquerades() {
 		return nil
 	}
 	// Asked first without the lock: of a hundred DELs one is the last.
@@ -123,21 +124,25 @@ func (p *Plugin) restoreForwarding(store *state.Store) error {
 		if none, err := store.Empty(); err != nil || !none {
 			return err
 		}
-		tree := sysctl.OpenTree()
-		defer tree.Close()
-		changes, err := store.Sysctls()
-		if err != nil {
-			return err
-		}
-		var errs []error
-		for _, c := range changes {
-			f := sysctl.Family(c.Family)
-			now, err := tree.Get(f, c.Interface, c.Key)
-			if errors.Is(err, fs.ErrNotExist) || err == nil && now != c.Set {
-				continue
-			}
-			errs = append(errs, tree.Set(f, c.Interface, c.Key, c.Was))
-		}
-		return errors.Join(append(errs, store.ForgetSysctls())...)
+		return errors.Join(restoreForwarding(store), store.ForgetMasquerade())
 	})
+}
+
+func restoreForwarding(store *state.Store) error {
+	changes, err := store.Sysctls()
+	if err != nil {
+		return err
+	}
+	tree := sysctl.OpenTree()
+	defer tree.Close()
+	var errs []error
+	for _, c := range changes {
+		f := sysctl.Family(c.Family)
+		now, err := tree.Get(f, c.Interface, c.Key)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && now != c.Set {
+			continue
+		}
+		errs = append(errs, tree.Set(f, c.Interface, c.Key, c.Was))
+	}
+	return errors.Join(append(errs, store.ForgetSysctls())...)
 }

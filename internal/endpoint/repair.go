@@ -88,7 +88,10 @@ func (p *Plugin) repairTable(store *state.Store, attached []*layout) error {
 		networks = append(networks, l.networks()...)
 		masquerade = masquerade || l.masquerade
 	}
-	if ok, err := nft.Present(networks...); ok || len(networks) == 0 || err != nil && !masquerade {
+	if !masquerade {
+		return nil
+	}
+	if ok, _ := nft.Present(networks...); ok {
 		return nil
 	}
 	return p.withSharedLock(store, func() error { return nft.Add(networks...) })

@@ -85,6 +85,7 @@ func (h *host) setUp(lib string) (err error) {
 	}
 	if err := errors.Join(
 		mount("sysfs", "/sys"),
+		mount("cgroup2", "/sys/fs/cgroup"),
 		mount("bpf", "/sys/fs/bpf"),
 		mount("tmpfs", "/run"),
 		os.Mkdir(netnsDir, 0o755),

@@ -75,15 +75,16 @@ func (p plan) plugins() []string {
 	return plugins
 }
 
-// variantNames are plugin types, with "-masq" where ipMasq is on. The order is
-// that of a round.
+// variantNames are plugin types, with "-masq" where ipMasq is on and "-plain" where
+// nothing asks for the eBPF programs. The order is that of a round.
 func variantNames() []string {
-	return []string{"emerita", "bridge", "ptp", "emerita-masq", "bridge-masq", "ptp-masq"}
+	return []string{"emerita", "emerita-plain", "bridge", "ptp", "emerita-masq", "bridge-masq", "ptp-masq"}
 }
 
 // grows tells whether a variant is also measured beside many containers.
-// ptp-masq is left out: its rules cost what those of bridge-masq cost.
-func grows(variant string) bool { return variant != "ptp-masq" }
+// ptp-masq is left out: its rules cost what those of bridge-masq cost; and
+// emerita-plain, which is there to tell the cost of the programs.
+func grows(variant string) bool { return variant != "ptp-masq" && variant != "emerita-plain" }
 
 // A variant is one plugin in one configuration.
 type variant struct {
@@ -95,8 +96,12 @@ type variant struct {
 // newVariant gives each variant a network and a subnet of its own. The data
 // directory is the default of host-local, private to the variant's host.
 func newVariant(name string) variant {
-	plugin, _, masq := strings.Cut(name, "-")
-	return configure(name, plugin, masq, 201+slices.Index(variantNames(), name))
+	plugin, kind, _ := strings.Cut(name, "-")
+	v := configure(name, plugin, kind == "masq", 201+slices.Index(variantNames(), name))
+	if kind == "plain" {
+		v.config["fastPath"], v.config["isolation"] = "off", "off"
+	}
+	return v
 }
 
 // configure gives a variant the network 10.octet.0.0/16.
