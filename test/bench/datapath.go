@@ -38,6 +38,10 @@ func runDataPath(ctx context.Context, work string, encoded []byte, progress io.W
 	for _, name := range r.Plan.Variants {
 		fmt.Fprintf(progress, "data path: attach two containers: %s\n", name)
 		p, err := newPath(ctx, work, name)
+		if err != nil && name == pathEmeritaNetkit {
+			fmt.Fprintf(progress, "data path: %s is left out: %v\n", name, err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -45,6 +49,10 @@ func runDataPath(ctx context.Context, work string, encoded []byte, progress io.W
 		if p.programs {
 			r.Programs = append(r.Programs, name)
 		}
+	}
+	r.Plan.Variants = slices.DeleteFunc(r.Plan.Variants, func(name string) bool { return paths[name] == nil })
+	if len(r.Plan.Variants) == 0 {
+		return nil, errors.New("the kernel has none of the variants")
 	}
 	if err := paths[r.Plan.Variants[0]].host.do(func() (err error) {
 		r.Congestion, err = traffic.DefaultCongestion()

@@ -69,15 +69,19 @@ const (
 	pathEmeritaLocalMasq = "emerita-local-masq"
 	pathEmeritaBig       = "emerita-big"
 	pathEmeritaBigMasq   = "emerita-big-masq"
+
+	// Where the kernel has netkit devices.
+	pathEmeritaNetkit = "emerita-netkit"
 )
 
 // pathVariantNames are plugin types with "-off" where the fast path is off, "-local"
-// and "-big" after what bigTCP is, and "-masq" where ipMasq is on, in the order of a
-// round.
+// and "-big" after what bigTCP is, "-netkit" after the device, and "-masq" where ipMasq
+// is on, in the order of a round.
 func pathVariantNames() []string {
 	return []string{
 		pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaOffMasq, pathEmeritaMasq,
 		pathEmeritaLocal, pathEmeritaLocalMasq, pathEmeritaBig, pathEmeritaBigMasq,
+		pathEmeritaNetkit,
 	}
 }
 
@@ -102,6 +106,8 @@ func newPathVariant(name string) variant {
 			v.config["bigTCP"] = "local"
 		case strings.Contains(name, "-big"):
 			v.config["bigTCP"] = largest
+		case name == pathEmeritaNetkit:
+			v.config["device"] = "netkit"
 		}
 	}
 	return v
@@ -132,9 +138,9 @@ func (m metric) variants() []string {
 	case m.Few:
 		return []string{pathBridge, pathEmeritaOff, pathEmerita, pathEmeritaLocal}
 	case m.bulk():
-		return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal, pathEmeritaBig}
+		return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal, pathEmeritaBig, pathEmeritaNetkit}
 	default:
-		return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal}
+		return []string{pathLoopback, pathBridge, pathBridgeMasq, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal, pathEmeritaNetkit}
 	}
 }
 
