@@ -120,7 +120,8 @@ func (s bare) set(level, option, value int) {
 func (s bare) wait(events int16, longest time.Duration) error {
 	fds := []unix.PollFd{{Fd: int32(s.fd), Events: events}}
 	for deadline := time.Now().Add(longest); ; {
-		n, err := unix.Poll(fds, int(time.Until(deadline).Milliseconds())+1)
+		// A negative time is for ever, which after EINTR it would be.
+		n, err := unix.Poll(fds, max(0, int(time.Until(deadline).Milliseconds())+1))
 		switch {
 		case n > 0:
 			return nil
