@@ -25,12 +25,19 @@ type Args struct {
 	Labels        map[string]string // what names the workload: K8S_POD_NAME and others
 }
 
-// labelKeys are the keys by which Kubernetes and Nomad name the workload.
+// labelKeys are the keys by which Kubernetes, Nomad and nerdctl name the workload.
 func labelKeys() []string {
 	return []string{
 		"K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_INFRA_CONTAINER_ID", "K8S_POD_UID",
 		"NOMAD_REGION", "NOMAD_NAMESPACE", "NOMAD_JOB_ID", "NOMAD_GROUP_NAME", "NOMAD_ALLOC_ID",
+		"NERDCTL_CNI_DHCP_HOSTNAME",
 	}
+}
+
+// isLabel says whether a key is of one of these families: those that came with a newer
+// runtime are as good a label, if it lets them be ignored.
+func isLabel(key string) bool {
+	return strings.HasPrefix(key, "K8S_") || strings.HasPrefix(key, "NOMAD_") || strings.HasPrefix(key, "NERDCTL_")
 }
 
 // ParseArgs reads CNI_ARGS ("K=V;K=V") as types.LoadArgs of the reference
@@ -57,8 +64,8 @@ func ParseArgs(s string) (Args, error) {
 		if !ok || strings.Contains(value, "=") {
 			return Args{}, badArgs("%.100q is not of the form KEY=VALUE", pair)
 		}
-		switch {
-		case key == "IgnoreUnknown":
+		switch key {
+		case "IgnoreUnknown":
 			switch strings.ToLower(value) {
 			case "1", "true":
 				a.IgnoreUnknown = true
@@ -67,19 +74,22 @@ func ParseArgs(s string) (Args, error) {
 			default:
 				return Args{}, badArgs("IgnoreUnknown=%.100q: want 1, true, 0 or false", value)
 			}
-		case key == "IP":
+		case "IP":
 			a.IP = list(value)
-		case key == "GATEWAY":
+		case "GATEWAY":
 			a.Gateway = list(value)
-		case key == "MAC":
+		case "MAC":
 			a.MAC = value
-		case slices.Contains(labelKeys(), key):
-			if a.Labels == nil {
-				a.Labels = map[string]string{}
-			}
-			a.Labels[key] = value
 		default:
-			unknown = append(unknown, key)
+			if isLabel(key) {
+				if a.Labels == nil {
+					a.Labels = map[string]string{}
+				}
+				a.Labels[key] = value
+			}
+			if !slices.Contains(labelKeys(), key) {
+				unknown = append(unknown, key)
+			}
 		}
 	}
 	if len(unknown) > 0 && !a.IgnoreUnknown {

@@ -91,11 +91,11 @@ func TestEnvNamesAllThatIsMissing(t *testing.T) {
 
 func TestParseArgs(t *testing.T) {
 	t.Parallel()
-	got, err := ParseArgs("IgnoreUnknown=1;IP=10.0.0.1,fd00::1/64;GATEWAY=10.0.0.254;MAC=02:00:00:00:00:01;K8S_POD_NAME=web;NOMAD_JOB_ID=j;OTHER=x")
+	got, err := ParseArgs("IgnoreUnknown=1;IP=10.0.0.1,fd00::1/64;GATEWAY=10.0.0.254;MAC=02:00:00:00:00:01;K8S_POD_NAME=web;NOMAD_JOB_ID=j;NERDCTL_NEW=n;OTHER=x")
 	mustCode(t, "good", err, 0)
 	want := Args{
 		IgnoreUnknown: true, IP: []string{"10.0.0.1", "fd00::1/64"}, Gateway: []string{"10.0.0.254"}, MAC: "02:00:00:00:00:01",
-		Labels: map[string]string{"K8S_POD_NAME": "web", "NOMAD_JOB_ID": "j"},
+		Labels: map[string]string{"K8S_POD_NAME": "web", "NOMAD_JOB_ID": "j", "NERDCTL_NEW": "n"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

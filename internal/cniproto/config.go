@@ -46,8 +46,15 @@ type RuntimeConfig struct {
 
 // ArgsCNI is args.cni (CONVENTIONS.md).
 type ArgsCNI struct {
-	IPs []string `json:"ips"`
-	MAC string   `json:"mac"`
+	IPs    []string `json:"ips"`
+	MAC    string   `json:"mac"`
+	Labels []Label  `json:"labels"`
+}
+
+// Label is what names a workload, or anything else that its runtime wants to be known.
+type Label struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
 }
 
 // Attachment names an interface of a container within a network.

@@ -113,7 +113,7 @@ func TestParseConfigReadsTheSharedPart(t *testing.T) {
 	want.RuntimeConfig.DNS.Servers = []string{"1.1.1.1"}
 	want.RuntimeConfig.DNS.Searches = []string{"x"}
 	want.RuntimeConfig.DNS.Options = []string{"ndots:2"}
-	want.Args.CNI = ArgsCNI{IPs: []string{"10.0.0.6"}, MAC: "m2"}
+	want.Args.CNI = ArgsCNI{IPs: []string{"10.0.0.6"}, MAC: "m2", Labels: []Label{{Key: "k", Value: "v"}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

@@ -28,6 +28,7 @@ const (
 	CodeInternal            Code = 100 // everything without a code of its own
 	CodeIPAM                Code = 101 // address management (as the original's)
 	CodeNetlink             Code = 102 // the kernel refused a link, address or route (as the original's)
+	CodePortTaken           Code = 103 // somebody else has the port of the host
 )
 
 // Error is a CNI error. Msg says the operation and the object, Details the

@@ -96,6 +96,7 @@ type allKeys struct {
 	K8S_POD_NAMESPACE, K8S_POD_NAME, K8S_POD_INFRA_CONTAINER_ID                   types.UnmarshallableString
 	K8S_POD_UID                                                                   types.UnmarshallableString
 	NOMAD_REGION, NOMAD_NAMESPACE, NOMAD_JOB_ID, NOMAD_GROUP_NAME, NOMAD_ALLOC_ID types.UnmarshallableString
+	NERDCTL_CNI_DHCP_HOSTNAME                                                     types.UnmarshallableString
 }
 
 // FuzzParseArgs holds ParseArgs against the reference library.
@@ -104,6 +105,7 @@ func FuzzParseArgs(f *testing.F) {
 		"", ";", "=", "=x", "A", "A=", "A=b=c", "IgnoreUnknown=1;A=b", "A=b;IgnoreUnknown=TRUE", "IgnoreUnknown=1;IgnoreUnknown=0;A=b",
 		"IgnoreUnknown=", "IgnoreUnknown=yes", "ignoreunknown=1", "IP=10.0.0.1,fd00::1/64", "IP=", "IP=1;IP=2", "MAC=m;GATEWAY=g",
 		"K8S_POD_NAME=web;K8S_POD_UID=u;NOMAD_JOB_ID=j", "IgnoreUnknown=1;", "K8S_POD_NAME=\xff", "IP=\n",
+		"IgnoreUnknown=1;K8S_POD_NEW=x", "K8S_POD_NEW=x",
 	} {
 		f.Add(s)
 	}
