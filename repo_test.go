@@ -164,7 +164,7 @@ func TestLayers(t *testing.T) {
 	layers := map[string]int{
 		"internal/cniproto": 0, "internal/state": 0, "internal/netns": 0, "internal/sysctl": 0, "internal/nlmsg": 0,
 		"internal/bpfsys": 0,
-		"internal/rtnl":   1, "internal/nft": 1, "internal/ipam": 1, "internal/datapath": 1,
+		"internal/rtnl":   1, "internal/nft": 1, "internal/ipam": 1, "internal/datapath": 1, "internal/conntrack": 1,
 		"internal/endpoint": 2,
 		"cmd/emerita":       3,
 	}

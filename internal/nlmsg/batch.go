@@ -20,6 +20,8 @@ type Batch struct {
 	buf  []byte
 	msgs []message
 	met  int
+
+	transaction bool // of Transaction
 }
 
 // message is what is kept of an encoded message to explain its answer.
@@ -113,11 +115,22 @@ func (b *Batch) end() {
 	native.PutUint32(b.buf[start:], uint32(len(b.buf)-start))
 }
 
-// setFlags adds flags to the last message.
-func (b *Batch) setFlags(flags uint16) {
-	at := b.msgs[len(b.msgs)-1].start + 6
-	native.PutUint16(b.buf[at:], native.Uint16(b.buf[at:])|flags)
+// answered asks for the answer to the last message, which tells that all are done, and
+// returns its sequence number. Of a transaction it is the last one inside: to the end of
+// the transaction itself kernels before 6.10 do not answer.
+func (b *Batch) answered() uint32 {
+	last := len(b.msgs)
+	if b.transaction {
+		last--
+	}
+	at := b.msgs[last-1].start + 6
+	native.PutUint16(b.buf[at:], native.Uint16(b.buf[at:])|unix.NLM_F_ACK)
+	return uint32(last)
 }
+
+// refusedWhole says whether an error to a message is about the whole transaction: no
+// other answer is sure to come.
+func (b *Batch) refusedWhole(seq uint32) bool { return b.transaction && seq == 1 }
 
 // tolerated says whether message seq may answer with errno.
 func (b *Batch) tolerated(seq uint32, errno unix.Errno) bool {

@@ -48,21 +48,21 @@ func (c *Conn) Do(b *Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	b.setFlags(unix.NLM_F_ACK)
+	last := b.answered()
 	if err := c.send(b); err != nil {
 		return err
 	}
 	var errs []error
-	last := uint32(b.Len())
 	for done := false; !done; {
 		err := c.receive(func(typ uint16, seq uint32, p []byte) error {
 			if typ != unix.NLMSG_ERROR || seq == 0 || seq > last {
 				return nil
 			}
-			if err := b.opError(seq, p); err != nil {
+			err := b.opError(seq, p)
+			if err != nil {
 				errs = append(errs, err)
 			}
-			done = done || seq == last
+			done = done || seq == last || err != nil && b.refusedWhole(seq)
 			return nil
 		})
 		if err != nil {

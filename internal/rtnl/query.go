@@ -106,14 +106,15 @@ func parseLink(p []byte) LinkInfo {
 	return l
 }
 
-// Addrs lists the addresses of a link. It is a dump: not for ADD and DEL.
+// Addrs lists the addresses of a link, or of every link if index is 0. It is a dump: not
+// for ADD and DEL.
 func Addrs(c *nlmsg.Conn, index int) ([]netip.Prefix, error) {
 	var b nlmsg.Batch
 	b.Begin(unix.RTM_GETADDR, unix.NLM_F_DUMP, "list addresses")
 	b.Raw(make([]byte, unix.SizeofIfAddrmsg))
 	var all []netip.Prefix
 	err := c.Get(&b, func(_ uint16, p []byte) error {
-		if len(p) < unix.SizeofIfAddrmsg || int(nlmsg.Uint32(p[4:])) != index {
+		if len(p) < unix.SizeofIfAddrmsg || index != 0 && int(nlmsg.Uint32(p[4:])) != index {
 			return nil
 		}
 		var addr netip.Addr

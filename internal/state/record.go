@@ -53,6 +53,8 @@ type Record struct {
 	Allowed     []string          `json:"allowed,omitempty"`    // networks it may talk to
 	HostClosed  bool              `json:"hostClosed,omitempty"` // it may not call the host
 	Congestion  *Congestion       `json:"congestion,omitempty"` // of local connections
+	Ports       []Port            `json:"ports,omitempty"`      // of the host, that lead to it
+	Aliases     []string          `json:"aliases,omitempty"`    // names it shall have among its network
 	Labels      map[string]string `json:"labels,omitempty"`     // CNI_ARGS that name the workload
 	Result      json.RawMessage   `json:"result,omitempty"`     // of ADD, as CNI 1.1.0
 	Plugin      string            `json:"plugin"`               // version that wrote it

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package state
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func hostPort(protocol, host string) Port {
+	h := netip.MustParseAddrPort(host)
+	return Port{Protocol: protocol, HostIP: h.Addr(), HostPort: h.Port()}
+}
+
+func mustDo(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestClaims: a port at every address is a port at each of them, of its family.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mustDo(t, os.Chmod(dir, 0o700))
+	s, err := Open(dir, true)
+	mustDo(t, err)
+	defer s.Close()
+	if d, err := s.OpenPorts(false); d != nil || err != nil {
+		t.Errorf("before anybody claims: %v, %v", d, err)
+	}
+	d, err := s.OpenPorts(true)
+	mustDo(t, err)
+	defer d.Close()
+	a, b := Key{"net", "a", "eth0"}, Key{"net", "b", "eth0"}
+	holders := func(p Port, but Key) (out []string) {
+		t.Helper()
+		claims, err := d.Others(p, but)
+		mustDo(t, err)
+		for _, c := range claims {
+			out = append(out, c.HostIP.String())
+		}
+		return out
+	}
+	one, other, every, six := hostPort("tcp", "192.0.2.1:80"), hostPort("tcp", "192.0.2.2:80"), hostPort("tcp", "0.0.0.0:80"), hostPort("tcp", "[::]:80")
+	mustDo(t, d.Claim(one, a))
+	mustDo(t, d.Claim(other, b))
+	for _, test := range []struct {
+		port Port
+		who  Key
+		want []string
+	}{
+		{one, a, nil}, {one, b, []string{"192.0.2.1"}}, {other, a, []string{"192.0.2.2"}},
+		{every, a, []string{"192.0.2.2"}}, {every, Key{"net", "c", "eth0"}, []string{"192.0.2.2", "192.0.2.1"}},
+		{six, a, nil}, {hostPort("udp", "0.0.0.0:80"), a, nil}, {hostPort("tcp", "0.0.0.0:81"), a, nil},
+	} {
+		if got := holders(test.port, test.who); !slices.Equal(got, test.want) {
+			t.Errorf("%s for %s: held at %v, want %v", test.port, test.who, got, test.want)
+		}
+	}
+	// What is taken over is nobody else's, and a late release takes nothing.
+	mustDo(t, d.Claim(every, b))
+	if got := holders(one, a); !slices.Equal(got, []string{"0.0.0.0"}) {
+		t.Errorf("after the claim of every address: %v", got)
+	}
+	mustDo(t, d.Release(one, a))
+	if has, err := d.Has(every, b); !has || err != nil {
+		t.Errorf("b has lost its claim: %v", err)
+	}
+	// What a killed ADD has left of a line does not count, and is no hindrance.
+	file := filepath.Join(dir, "ports", "tcp-81")
+	mustDo(t, os.WriteFile(file, []byte("0.0.0.0 net@tor"), 0o600))
+	if got := holders(hostPort("tcp", "0.0.0.0:81"), a); got != nil {
+		t.Errorf("a torn line counts: %v", got)
+	}
+	mustDo(t, d.Claim(hostPort("tcp", "0.0.0.0:81"), a))
+	mustDo(t, d.Release(hostPort("tcp", "0.0.0.0:81"), a))
+	mustDo(t, d.Release(every, b))
+	mustDo(t, s.ForgetPorts())
+	if _, err := os.Stat(filepath.Join(dir, "ports")); !os.IsNotExist(err) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+func TestByNameReadsRecordsOnly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mustDo(t, os.Chmod(dir, 0o700))
+	s, err := Open(dir, true)
+	mustDo(t, err)
+	defer s.Close()
+	k := Key{"net", "a", "eth0"}
+	mustDo(t, s.Save(&Record{Key: k, Phase: Ready}))
+	if r, err := s.ByName(fileName(k)); r == nil || r.Key != k || err != nil {
+		t.Errorf("%v, %v", r, err)
+	}
+	for _, name := range []string{"", "../" + filepath.Base(dir) + "/" + fileName(k), "lock", "net@x.json"} {
+		if r, err := s.ByName(name); r != nil || err != nil {
+			t.Errorf("%q: %v, %v", name, r, err)
+		}
+	}
+}
