@@ -20,14 +20,14 @@ func listCommand(e env, _ *flags) error {
 		return err
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NETWORK\tCONTAINER\tINTERFACE\tADDRESSES\tHOST INTERFACE\tFAST OUT\tFAST IN\tSTACK OUT\tSTACK IN\tDROPS\tPOD")
+	fmt.Fprintln(w, "NETWORK\tCONTAINER\tINTERFACE\tADDRESSES\tHOST INTERFACE\tFAST OUT\tFAST IN\tSTACK OUT\tSTACK IN\tDROPS\tPOD\tALIASES")
 	for _, a := range all {
 		addrs := make([]string, len(a.Addresses))
 		for i, p := range a.Addresses {
 			addrs[i] = p.Addr().String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Key.Network, a.Key.ContainerID, a.Key.IfName,
-			strings.Join(addrs, ","), a.HostIfName, packets(a.Counters), pod(a))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Key.Network, a.Key.ContainerID, a.Key.IfName,
+			strings.Join(addrs, ","), a.HostIfName, packets(a.Counters), pod(a), strings.Join(a.Aliases, ","))
 	}
 	return w.Flush()
 }
@@ -45,12 +45,20 @@ func packets(c *datapath.Counters) string {
 		c.OutPackets, c.OutBytes, c.InPackets, c.InBytes, drops)
 }
 
+// pod is what the runtime calls the workload.
 func pod(a endpoint.Attached) string {
-	name := a.Labels["K8S_POD_NAME"]
-	if ns := a.Labels["K8S_POD_NAMESPACE"]; ns != "" {
-		name = ns + "/" + name
+	for _, keys := range [...]struct{ name, within string }{
+		{"K8S_POD_NAME", "K8S_POD_NAMESPACE"}, {"NOMAD_ALLOC_ID", "NOMAD_GROUP_NAME"}, {"NERDCTL_CNI_DHCP_HOSTNAME", ""},
+	} {
+		name, within := a.Labels[keys.name], a.Labels[keys.within]
+		if name != "" && within != "" {
+			return within + "/" + name
+		}
+		if name != "" {
+			return name
+		}
 	}
-	return name
+	return ""
 }
 
 // dropsCommand prints what was dropped, for whom and why.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/endpoint"
 )
 
 // command is one verb of the command line.
@@ -28,6 +29,7 @@ func commands() []command {
 		{"status", "[CONFIG]", "say whether the network can take a container", needConfig, statusCommand},
 		{"gc", "{--keep ID/IFNAME … | --keep-none | --dead} [CONFIG]", "remove what belongs to no container any more", needConfig, gcCommand},
 		{"list", "", "list the connected containers, with what they sent and received", 0, listCommand},
+		{"ports", "", "list the ports of the host that lead to containers", 0, portsCommand},
 		{"drops", "", "say what was dropped, for whom and why", 0, dropsCommand},
 		{"install", "", "load the eBPF programs before the first container does", 0, installCommand},
 		{"repair", "", "put back what containers share and somebody has removed", 0, repairCommand},
@@ -52,6 +54,8 @@ func runCommand(e env, args []string) (status int) {
 		return 0
 	case "-version", "--version":
 		args = []string{"version"}
+	case endpoint.ForgetFlowsCommand: // for ADD and DEL themselves
+		return report(e, endpoint.ForgetFlows(args[1:]), current)
 	}
 	for _, c := range commands() {
 		if c.name != args[0] {

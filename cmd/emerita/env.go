@@ -24,6 +24,7 @@ type env struct {
 	environ  []string
 	stateDir string
 	lockWait time.Duration // longest wait for a lock
+	self     string        // the program's own file, to run it again; empty if that cannot be
 	terminal bool          // stdin is one: nobody will write a configuration to it
 }
 
@@ -37,6 +38,7 @@ func processEnv() env {
 		environ:  os.Environ(),
 		stateDir: state.DefaultDir,
 		lockWait: lockTimeout,
+		self:     "/proc/self/exe",
 		terminal: err == nil,
 	}
 }
@@ -58,5 +60,6 @@ func (e env) plugin() *endpoint.Plugin {
 		Stderr:      e.stderr,
 		Environ:     e.environ,
 		LockTimeout: e.lockWait,
+		Self:        e.self,
 	}
 }

@@ -26,6 +26,8 @@ type request struct {
 	options options
 	mac     net.HardwareAddr // asked for; nil if not
 	labels  map[string]string
+	aliases []string
+	ports   []cniproto.PortMapping
 	prev    *cniproto.Result // nil for the first plugin of a chain
 	ipam    ipam.Manager
 	ns      *netns.NS
@@ -41,7 +43,16 @@ func (p *Plugin) parse(call Call) (r *request, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.labels = args.Labels
+	r.labels = workloadLabels(call.Config, args)
+	if r.aliases, err = wantedAliases(call.Config); err != nil {
+		return nil, err
+	}
+	if r.ports, err = cniproto.ParsePortMappings(call.Config.RuntimeConfig.PortMappings); err != nil {
+		return nil, err
+	}
+	if err := checkHostIPs(r.ports); err != nil {
+		return nil, err
+	}
 	if r.mac, err = wantedMAC(call.Config, args); err != nil {
 		return nil, err
 	}
@@ -172,6 +183,12 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 		return nil, err
 	}
 	describe(record, l)
+	if l.ports, err = resolvePorts(r.ports, l.ips); err != nil {
+		return nil, err
+	}
+	if err := r.options.checkListeners(l.ports); err != nil {
+		return nil, err
+	}
 	up4, up6 := findUplinks(conn, l)
 	if err := l.chooseMTU(r.options.MTU, up4, up6); err != nil {
 		return nil, err
@@ -199,6 +216,9 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 		return nil, err
 	}
 	if err := p.ensureMasquerade(store, l); err != nil {
+		return nil, err
+	}
+	if err := p.publish(t, l, record, &undo); err != nil {
 		return nil, err
 	}
 	result = l.result(r, gatewayMAC, resolver(r.call.Config, given.DNS))

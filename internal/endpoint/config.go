@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
 )
@@ -25,6 +26,7 @@ const (
 // options are the keys of a network configuration that are Emerita's own.
 type options struct {
 	IPMasq           bool             `json:"ipMasq"`
+	PortConflict     string           `json:"portConflict"`
 	MTU              int              `json:"mtu"`
 	GatewayInterface string           `json:"gatewayInterface"`
 	Routes           []cniproto.Route `json:"routes"`
@@ -43,6 +45,10 @@ func parseOptions(raw []byte) (options, error) {
 	if err := cniproto.ValidateIfName(o.GatewayInterface); err != nil {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",
 			"gatewayInterface %q: %w", o.GatewayInterface, err)
+	}
+	if !slices.Contains([]string{"", portConflictError, portConflictIgnore}, o.PortConflict) {
+		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",
+			"portConflict %q: want %q or %q", o.PortConflict, portConflictError, portConflictIgnore)
 	}
 	if err := o.validate(); err != nil {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "%w", err)

@@ -114,6 +114,9 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 		return cniproto.Wrap(cniproto.CodeNetlink, "delete interface of "+key.String(), errors.Join(append(errs, err)...))
 	}
 	errs = append(errs, p.forgetAttachment(conn, key, record, link))
+	if record != nil {
+		errs = append(errs, p.unpublish(store, key, record.Ports))
+	}
 	errs = append(errs, p.release(ctx, record, key, from))
 	if err := errors.Join(errs...); err != nil {
 		return cniproto.Wrap(cniproto.CodeIPAM, "release addresses of "+key.String(), err)

@@ -110,10 +110,10 @@ func (p *Plugin) enableForwarding(store *state.Store, tree *sysctl.Tree, l *layo
 }
 
 // restoreHost undoes the changes of enableForwarding when no attachment is left, and
-// forgets that any was masqueraded. What somebody has changed since stays as they want
+// forgets that any needed nftables. What somebody has changed since stays as they want
 // it.
 func (p *Plugin) restoreHost(store *state.Store) error {
-	if !store.HasSysctls() && !store.Masquerades() {
+	if !store.HasSysctls() && !store.NeedsTable() {
 		return nil
 	}
 	// Asked first without the lock: of a hundred DELs one is the last.
@@ -124,7 +124,7 @@ func (p *Plugin) restoreHost(store *state.Store) error {
 		if none, err := store.Empty(); err != nil || !none {
 			return err
 		}
-		return errors.Join(restoreForwarding(store), store.ForgetMasquerade())
+		return errors.Join(restoreForwarding(store), store.ForgetTable(), store.ForgetPorts())
 	})
 }
 

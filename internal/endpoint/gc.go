@@ -66,7 +66,7 @@ func (p *Plugin) GC(ctx context.Context, call Call) error {
 		for _, a := range call.Config.ValidAttachments {
 			keep = append(keep, state.Key{Network: call.Config.Name, ContainerID: a.ContainerID, IfName: a.IfName})
 		}
-		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), p.forgetMasquerade(store), p.unloadPrograms(store))
+		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), p.forgetNetworks(store), p.unloadPrograms(store))
 	}
 	return cniproto.Wrap(cniproto.CodeInternal, "collect garbage of network "+call.Config.Name, errors.Join(errs...))
 }

@@ -37,6 +37,7 @@ type layout struct {
 	allowed      []string             // networks
 	hostClosed   bool                 // it may not call the host
 	congestion   *datapath.Congestion // of local connections; nil if the host's
+	ports        []state.Port         // of the host, that lead to it
 
 	ips      []cniproto.IPConfig // gateway filled in
 	gateways []netip.Addr        // next hops of the container, each once

@@ -14,22 +14,13 @@ import (
 
 // ensureMasquerade makes sure that the nftables table knows the networks of an
 // attachment that is masqueraded. Mostly it does: the first ADD of a network, and the
-// first one after somebody flushed the ruleset, pay for the commit, and put the
-// networks of all other attachments back as well.
+// first one after somebody flushed the ruleset, pay for the commit, and put what the
+// table has of all other attachments back as well.
 func (p *Plugin) ensureMasquerade(store *state.Store, l *layout) error {
 	if !l.masquerade {
 		return nil // see enterUnmasqueraded
 	}
-	var others []nft.Network // that nobody entered as long as none was masqueraded
-	var err error
-	if !store.Masquerades() {
-		if err = store.NoteMasquerade(); err == nil {
-			others, err = recordedNetworks(store)
-		}
-	}
-	if err == nil {
-		err = p.enterNetworks(store, append(l.networks(), others...))
-	}
+	err := p.ensureTable(store, l.networks())
 	if errors.Is(err, nft.ErrUnsupported) {
 		return cniproto.Errorf(cniproto.CodeNotAvailable, "masquerade network "+l.key.Network,
 			"%w: load nf_tables and nft_masq, or set ipMasq to false", err)
@@ -38,73 +29,91 @@ func (p *Plugin) ensureMasquerade(store *state.Store, l *layout) error {
 }
 
 // enterUnmasqueraded makes sure that traffic to an attachment that is not masqueraded
-// is not rewritten when it comes from one that is. Where none is, there is no table: its
-// chain would have the kernel track every connection. It comes after the record, so that
-// whoever makes the table just now finds that.
+// is not rewritten when it comes from one that is. Where nobody needs a table there is
+// none: its chains would have the kernel track every connection. It comes after the
+// record, so that whoever makes the table just now finds that.
 func (p *Plugin) enterUnmasqueraded(store *state.Store, l *layout) {
-	if l.masquerade || !store.Masquerades() {
+	if l.masquerade || len(l.ports) > 0 || !store.NeedsTable() {
 		return
 	}
-	if err := p.enterNetworks(store, l.networks()); err != nil {
+	if err := p.ensureTable(store, l.networks()); err != nil {
 		p.Log.Warn("traffic to network "+l.key.Network+" may be masqueraded", "err", err)
 	}
 }
 
-// enterNetworks has the table hold the wanted networks; where it does not, those of all
-// attachments as well.
-func (p *Plugin) enterNetworks(store *state.Store, wanted []nft.Network) error {
-	if ok, err := nft.Present(wanted...); ok || err != nil {
+// ensureTable has the table stand and hold the wanted networks; where it does not, all
+// that attachments need of it as well.
+func (p *Plugin) ensureTable(store *state.Store, wanted []nft.Network) error {
+	if ok, err := nft.Present(wanted...); store.NeedsTable() && (ok || err != nil) {
 		return err
 	}
-	return p.withSharedLock(store, func() error {
-		if ok, err := nft.Present(wanted...); ok || err != nil {
-			return err
-		}
-		attached, err := recordedNetworks(store)
-		if err != nil {
-			return err
-		}
-		return nft.Add(append(attached, wanted...)...)
-	})
+	return p.withSharedLock(store, func() error { return buildTable(store, wanted) })
 }
 
-// recordedNetworks are the networks of all attachments.
-func recordedNetworks(store *state.Store) ([]nft.Network, error) {
+// buildTable is the part of ensureTable under the shared lock.
+func buildTable(store *state.Store, wanted []nft.Network) error {
+	first := !store.NeedsTable() // then nobody has entered networks without masquerade
+	if first {
+		if err := store.NoteTable(); err != nil {
+			return err
+		}
+	}
+	if ok, err := nft.Present(wanted...); !first && (ok || err != nil) {
+		return err
+	}
 	records, err := store.List("")
 	if err != nil {
-		return nil, err
+		return err
 	}
+	ports, err := portsOf(store, records)
+	if err != nil {
+		return err
+	}
+	return nft.Add(append(networksOf(records), wanted...), ports)
+}
+
+// networksOf are the networks of recorded attachments.
+func networksOf(records []*state.Record) []nft.Network {
 	var all []nft.Network
 	for _, r := range records {
 		all = append(all, layoutOf(r).networks()...)
 	}
-	return all, nil
+	return all
 }
 
-// forgetMasquerade takes networks out of the table that no attachment is in, and the
-// table away if none of the rest is masqueraded. An ADD under way has not recorded its network yet, only its addresses: a
-// network that holds one of these stays.
-func (p *Plugin) forgetMasquerade(store *state.Store) error {
+// tableNeeded says whether a recorded attachment needs the table.
+func tableNeeded(r *state.Record) bool { return r.Masquerade || len(r.Ports) > 0 }
+
+// forgetNetworks takes out of the table networks that no attachment is in and ports that
+// nobody has, and the table away if nobody needs the rest. An ADD under way has not
+// recorded its network yet, only its addresses: a network that holds one of these stays.
+func (p *Plugin) forgetNetworks(store *state.Store) error {
 	err := p.withSharedLock(store, func() error {
-		standing, err := nft.List()
-		if err != nil {
-			return err
-		}
 		records, err := store.List("")
 		if err != nil {
 			return err
 		}
-		used := slices.DeleteFunc(standing, func(n nft.Network) bool { return !inUse(n.Prefix, records) })
-		if slices.ContainsFunc(used, func(n nft.Network) bool { return n.Masquerade }) ||
-			slices.ContainsFunc(records, func(r *state.Record) bool { return r.Masquerade }) {
-			return nft.Replace(used...)
+		if err := sweepPorts(store); err != nil {
+			return err
 		}
-		return errors.Join(nft.Replace(), store.ForgetMasquerade())
+		standing, err := nft.List()
+		if err != nil {
+			return err
+		}
+		used := slices.DeleteFunc(standing, func(n nft.Network) bool { return !inUse(n.Prefix, records) })
+		if slices.ContainsFunc(used, func(n nft.Network) bool { return n.Masquerade }) || slices.ContainsFunc(records, tableNeeded) {
+			ports, err := portsOf(store, records)
+			if err != nil {
+				return err
+			}
+			return nft.Replace(used, ports)
+		}
+		return errors.Join(nft.Replace(nil, nil), store.ForgetTable())
 	})
 	if errors.Is(err, nft.ErrUnsupported) {
 		return nil
 	}
-	return cniproto.Wrap(cniproto.CodeNetlink, "forget masqueraded networks", err)
+	return cniproto.Wrap(cniproto.CodeNetlink, "forget networks in the nftables table", err)
 }
 
 func inUse(p netip.Prefix, records []*state.Record) bool {

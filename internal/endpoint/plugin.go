@@ -21,6 +21,7 @@ type Plugin struct {
 	Stderr      io.Writer     // for what delegates say
 	Environ     []string      // for delegates
 	LockTimeout time.Duration // longest wait for a lock
+	Self        string        // the program, to run ForgetFlowsCommand; empty if it cannot be
 }
 
 // Call is one invocation: the environment and the configuration, both

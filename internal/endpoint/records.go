@@ -23,7 +23,7 @@ func (p *Plugin) newRecord(r *request) *state.Record {
 		Key: k, Phase: state.Claiming, Plugin: p.Version,
 		Netns: r.call.Env.Netns, NetnsDev: id.Dev, NetnsIno: id.Ino,
 		HostIfName: k.HostIfName(), Gateway: r.options.GatewayInterface,
-		IPAM: r.call.Config.IPAMType, Labels: r.labels, Masquerade: r.options.IPMasq,
+		IPAM: r.call.Config.IPAMType, Labels: r.labels, Aliases: r.aliases, Masquerade: r.options.IPMasq,
 	}
 }
 
@@ -56,6 +56,7 @@ func layoutOf(r *state.Record) *layout {
 		gatewayIf: r.Gateway, masquerade: r.Masquerade, mtu: r.MTU,
 		device:   cmp.Or(rtnl.Kind(r.Device), rtnl.Veth),
 		programs: r.Programs, fastPath: r.FastPath, isolated: r.Isolated, allowed: r.Allowed, hostClosed: r.HostClosed,
+		ports: r.Ports,
 	}
 	if c := r.Congestion; c != nil {
 		l.congestion = &datapath.Congestion{Name: c.Name, Unpaced: c.Unpaced, NetnsCookie: c.NetnsCookie}

@@ -83,18 +83,22 @@ func (p *Plugin) repairRoutes(store *state.Store, conn *nlmsg.Conn, attached []*
 
 func (p *Plugin) repairTable(store *state.Store, attached []*layout) error {
 	var networks []nft.Network
-	masquerade := false
+	var ports []nft.Port
+	needed := false
 	for _, l := range attached {
 		networks = append(networks, l.networks()...)
-		masquerade = masquerade || l.masquerade
+		ports = append(ports, tablePorts(l.key, l.ports)...)
+		needed = needed || l.masquerade || len(l.ports) > 0
 	}
-	if !masquerade {
+	if !needed {
 		return nil
 	}
 	if ok, _ := nft.Present(networks...); ok {
-		return nil
+		if ok, _ := nft.HasPorts(ports); ok {
+			return nil
+		}
 	}
-	return p.withSharedLock(store, func() error { return nft.Add(networks...) })
+	return p.withSharedLock(store, func() error { return errors.Join(store.NoteTable(), nft.Add(networks, ports)) })
 }
 
 func (p *Plugin) repairPrograms(store *state.Store, conn *nlmsg.Conn, attached []*layout) error {

@@ -115,6 +115,9 @@ func sharedObjects(conn *nlmsg.Conn, tree *sysctl.Tree, l *layout) error {
 	if err := hasAddrs(conn, link.Index, l.gatewayIf, hostPrefixes(l.onHost)); err != nil {
 		return err
 	}
+	if err := hasPorts(l); err != nil {
+		return err
+	}
 	ok, err := nft.Present(l.networks()...)
 	if l.masquerade && err != nil {
 		return fmt.Errorf("masquerade: %w", err)

@@ -71,8 +71,8 @@ func TestAddMakesATableAnOperatorCanRead(t *testing.T) {
 	a, b, c := network("10.88.0.0/16", true), network("fd00:88::/64", true), network("10.99.0.0/16", false)
 	last := network("255.255.0.0/16", false) // the interval ends with the address space
 	mustPresent(t, false, a)
-	must(t, Add(a, b))
-	must(t, Add(c, last))
+	must(t, Add([]Network{a, b}, nil))
+	must(t, Add([]Network{c, last}, nil))
 	mustPresent(t, true, a, b, c, last)
 	mustPresent(t, false, network("10.88.0.0/16", false))
 	mustPresent(t, false, network("10.77.0.0/16", true))
@@ -86,6 +86,11 @@ func TestAddMakesATableAnOperatorCanRead(t *testing.T) {
 		"ip6 saddr @masquerade6 ip6 daddr != @local6 masquerade",
 		"ip daddr 224.0.0.0/4 return", "ip6 daddr ff00::/8 return",
 		"ip daddr 169.254.0.0/16 return", "ip6 daddr fe80::/10 return",
+		"type nat hook prerouting priority dstnat; policy accept;", "type nat hook output priority -100; policy accept;",
+		"fib daddr type local jump ports", "ip daddr 127.0.0.0/8 return", "ip6 daddr ::1 return",
+		"dnat ip to meta l4proto . ip daddr . th dport map @hostports4", "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4",
+		"dnat ip6 to meta l4proto . ip6 daddr . th dport map @hostports6", "meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6",
+		"ct status dnat ip saddr . ip daddr @same4 masquerade", "ct status dnat ip6 saddr . ip6 daddr @same6 masquerade",
 		`comment "10.88.0.0/16 masquerade"`,
 	} {
 		if !strings.Contains(out, want) {
@@ -107,7 +112,7 @@ func TestASavedRulesetLoads(t *testing.T) {
 	testutil.Root(t)
 	testutil.EnterHost(t)
 	networks := []Network{network("10.88.0.0/16", true), network("fd00:88::/64", false)}
-	must(t, Add(networks...))
+	must(t, Add(networks, nil))
 	saved := testutil.Run(t, "nft", "list", "ruleset")
 	testutil.Run(t, "nft", "flush", "ruleset")
 	cmd := exec.Command("nft", "-f", "-")
@@ -133,11 +138,11 @@ func TestDamageIsSeenAndMended(t *testing.T) {
 		"flush chain inet emerita postrouting; delete chain inet emerita postrouting",
 		"insert rule inet emerita postrouting accept",
 	} {
-		must(t, Add(a, b))
+		must(t, Add([]Network{a, b}, nil))
 		mustPresent(t, true, a, b)
 		testutil.Run(t, "nft", damage)
 		mustPresent(t, false, a)
-		must(t, Add(a, b))
+		must(t, Add([]Network{a, b}, nil))
 		mustPresent(t, true, a, b)
 	}
 }
@@ -146,15 +151,15 @@ func TestReplace(t *testing.T) {
 	testutil.Root(t)
 	testutil.EnterHost(t)
 	a, b := network("10.88.0.0/16", true), network("10.99.0.0/16", false)
-	must(t, Replace()) // nothing to remove
-	must(t, Add(a, b))
-	must(t, Replace(a))
+	must(t, Replace(nil, nil)) // nothing to remove
+	must(t, Add([]Network{a, b}, nil))
+	must(t, Replace([]Network{a}, nil))
 	mustPresent(t, true, a)
 	mustPresent(t, false, b)
 	testutil.Run(t, "nft", "flush chain inet emerita postrouting")
-	must(t, Replace(a))
+	must(t, Replace([]Network{a}, nil))
 	mustPresent(t, true, a)
-	must(t, Replace())
+	must(t, Replace(nil, nil))
 	if out := testutil.Run(t, "nft", "list", "tables"); strings.TrimSpace(out) != "" {
 		t.Errorf("left: %s", out)
 	}
@@ -177,9 +182,9 @@ table ip emerita {
 		t.Fatalf("nft: %v: %s", err, out)
 	}
 	before := testutil.Run(t, "nft", "list", "ruleset")
-	must(t, Add(network("10.88.0.0/16", true)))
-	must(t, Add(network("10.99.0.0/16", false)))
-	must(t, Replace())
+	must(t, Add([]Network{network("10.88.0.0/16", true)}, nil))
+	must(t, Add([]Network{network("10.99.0.0/16", false)}, nil))
+	must(t, Replace(nil, nil))
 	if d := cmp.Diff(before, testutil.Run(t, "nft", "list", "ruleset")); d != "" {
 		t.Error(d)
 	}

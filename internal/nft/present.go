@@ -14,8 +14,8 @@ import (
 // ErrUnsupported is wrapped when the kernel has no nftables.
 var ErrUnsupported = errors.New("the kernel has no nftables")
 
-// Present says whether the table stands with all its rules and holds each of
-// the networks. It is the question of every ADD: it only reads, so that it
+// Present says whether the table stands with all its rules, in whichever chains,
+// and holds each of the networks. It is the question of every ADD: it only reads, so that it
 // waits for no grace period, and its cost does not grow with anything.
 func Present(networks ...Network) (bool, error) {
 	c, err := nlmsg.Open(unix.NETLINK_NETFILTER)
@@ -78,7 +78,6 @@ func rulesRequest() *nlmsg.Batch {
 	b := new(nlmsg.Batch)
 	begin(b, unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, "list rules of table inet "+tableName)
 	b.String(unix.NFTA_RULE_TABLE, tableName)
-	b.String(unix.NFTA_RULE_CHAIN, chainName)
 	return b
 }
 

@@ -3,7 +3,7 @@
 package nft
 
 import (
-	"net/netip"
+	"errors"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -14,58 +14,27 @@ import (
 // The names of the table, which are also the operator's interface.
 const (
 	tableName   = "emerita"
-	chainName   = "postrouting"
 	networksSet = "networks" // what the other sets were made from, with comments
 )
 
-// ipFamily is the family-specific half of the table.
-type ipFamily struct {
-	v4               bool
-	proto            byte
-	saddr, daddr     uint32 // offsets in the IP header
-	size             uint32 // of an address, bytes
-	local, masq      string // names of sets
-	typ              nftables.SetDatatype
-	multicast, llink netip.Prefix // never rewritten, whoever sends there
-}
+// ruleCount is the number of rules in the table: of each family one for the loopback
+// addresses, two for the ports, one for who calls its own network by the host, and three
+// for who leaves the host; and the two that ask for the host's own addresses.
+const ruleCount = 2*(1+2+1+3) + 2
 
-func families() [2]ipFamily {
-	return [2]ipFamily{
-		{
-			v4: true, proto: unix.NFPROTO_IPV4, saddr: 12, daddr: 16, size: 4, local: "local4", masq: "masquerade4", typ: nftables.TypeIPAddr,
-			multicast: netip.MustParsePrefix("224.0.0.0/4"), llink: netip.MustParsePrefix("169.254.0.0/16"),
-		},
-		{
-			proto: unix.NFPROTO_IPV6, saddr: 8, daddr: 24, size: 16, local: "local6", masq: "masquerade6", typ: nftables.TypeIP6Addr,
-			multicast: netip.MustParsePrefix("ff00::/8"), llink: netip.MustParsePrefix("fe80::/10"),
-		},
-	}
-}
-
-// ruleCount is the number of rules in the chain: three for each family.
-const ruleCount = 6
-
-// build queues the whole table in place of the one that stands. Sets, chain and
+// build queues the whole table in place of the one that stands. Sets, chains and
 // rules change in one transaction: no packet sees half of it, and whatever
 // anybody did to the table is mended.
-func build(c *nftables.Conn, networks []Network) error {
-	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: tableName})
-	c.DelTable(table)
-	table = c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: tableName})
-	chain := c.AddChain(&nftables.Chain{
-		Name: chainName, Table: table, Type: nftables.ChainTypeNAT,
-		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
-	})
+func build(c *nftables.Conn, networks []Network, ports []Port) error {
+	t := tableBuild{Conn: c}
+	t.table = c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: tableName})
+	c.DelTable(t.table)
+	t.table = c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: tableName})
+	chains := t.addChains()
 	for _, f := range families() {
-		local := &nftables.Set{Table: table, Name: f.local, KeyType: f.typ, Interval: true}
-		if err := c.AddSet(local, intervals(outermost(networks, f.v4, false))); err != nil {
+		if err := errors.Join(t.addPorts(chains, f, ports), t.addMasquerade(chains.postrouting, f, networks)); err != nil {
 			return err
 		}
-		masq := &nftables.Set{Table: table, Name: f.masq, KeyType: f.typ, Interval: true}
-		if err := c.AddSet(masq, intervals(outermost(networks, f.v4, true))); err != nil {
-			return err
-		}
-		addRules(c, table, chain, f, local, masq)
 	}
 	elements := make([]nftables.SetElement, 0, len(networks))
 	for _, n := range networks {
@@ -74,64 +43,48 @@ func build(c *nftables.Conn, networks []Network) error {
 	// Without its byte order the type ifname prints as "", which nft does not
 	// read back, and a saved ruleset would not load.
 	return c.AddSet(&nftables.Set{
-		Table: table, Name: networksSet, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian,
+		Table: t.table, Name: networksSet, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian,
 	}, elements)
 }
 
-// addRules adds the three rules of a family:
-//
-//	ip daddr 224.0.0.0/4 return
-//	ip daddr 169.254.0.0/16 return
-//	ip saddr @masquerade4 ip daddr != @local4 masquerade
-func addRules(c *nftables.Conn, table *nftables.Table, chain *nftables.Chain, f ipFamily, local, masq *nftables.Set) {
-	rule := func(exprs ...expr.Any) {
-		proto := []expr.Any{
-			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{f.proto}},
-		}
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(proto, exprs...)})
-	}
-	address := func(offset uint32) expr.Any {
-		return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.size}
-	}
-	for _, p := range []netip.Prefix{f.multicast, f.llink} {
-		rule(address(f.daddr),
-			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: f.size, Mask: mask(p), Xor: make([]byte, f.size)},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: p.Addr().AsSlice()},
-			&expr.Verdict{Kind: expr.VerdictReturn})
-	}
-	rule(address(f.saddr),
-		&expr.Lookup{SourceRegister: 1, SetName: masq.Name, SetID: masq.ID},
-		address(f.daddr),
-		&expr.Lookup{SourceRegister: 1, SetName: local.Name, SetID: local.ID, Invert: true},
-		&expr.Masq{})
+// tableBuild is the table while it is being built.
+type tableBuild struct {
+	*nftables.Conn
+	table *nftables.Table
 }
 
-// mask is the network mask of a prefix.
-func mask(p netip.Prefix) []byte {
-	m := make([]byte, p.Addr().BitLen()/8)
-	for i := range p.Bits() {
-		m[i/8] |= 0x80 >> (i % 8)
+// chains are those of the table. Whatever is for an address of the host itself goes
+// through ports, whether it comes in or is the host's own.
+type chains struct{ postrouting, prerouting, output, ports *nftables.Chain }
+
+func (t *tableBuild) addChains() chains {
+	base := func(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority) *nftables.Chain {
+		return t.AddChain(&nftables.Chain{Name: name, Table: t.table, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: priority})
 	}
-	return m
+	c := chains{
+		postrouting: base("postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource),
+		prerouting:  base("prerouting", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest),
+		output:      base("output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest),
+		ports:       t.AddChain(&nftables.Chain{Name: "ports", Table: t.table}),
+	}
+	for _, f := range families() { // those are the eBPF programs' on the cgroup
+		t.addRule(c.output, f.proto, f.within(f.daddr, f.loopback, &expr.Verdict{Kind: expr.VerdictReturn})...)
+	}
+	for _, from := range []*nftables.Chain{c.prerouting, c.output} {
+		t.AddRule(&nftables.Rule{Table: t.table, Chain: from, Exprs: []expr.Any{
+			&expr.Fib{Register: reg(0), ResultADDRTYPE: true, FlagDADDR: true},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: reg(0), Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+			&expr.Verdict{Kind: expr.VerdictJump, Chain: c.ports.Name},
+		}})
+	}
+	return c
 }
 
-// intervals are the elements of an interval set: the first address of each
-// prefix, and the first one after it, which ends the interval and is left out
-// where the address space ends with it.
-func intervals(prefixes []netip.Prefix) []nftables.SetElement {
-	var out []nftables.SetElement
-	for _, p := range prefixes {
-		first := p.Masked().Addr().AsSlice()
-		out = append(out, nftables.SetElement{Key: first})
-		last := make([]byte, len(first))
-		for i, m := range mask(p) {
-			last[i] = first[i] | ^m
-		}
-		end, _ := netip.AddrFromSlice(last)
-		if end = end.Next(); end.IsValid() {
-			out = append(out, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
-		}
+// addRule adds a rule for packets of one family.
+func (t *tableBuild) addRule(chain *nftables.Chain, proto byte, exprs ...expr.Any) {
+	family := []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg(0)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg(0), Data: []byte{proto}},
 	}
-	return out
+	t.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: append(family, exprs...)})
 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/conntrack"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/rtnl"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// ForgetFlowsCommand is the command by which the program runs ForgetFlows in a process of
+// its own.
+const ForgetFlowsCommand = "forget-flows"
+
+// closer is a descriptor that takes long to be closed.
+type closer interface {
+	FD() int
+	Close() error
+}
+
+// forgetFlows has the kernel forget the connections to ports whose target has changed, so
+// that their next packet goes where the port leads now; a client of UDP would else send
+// to nobody for as long as it sends. To search the table of connections takes longer than
+// an ADD, and so does it to close what rest is: both are left to a process in the
+// background, which ends within milliseconds. Where that cannot be started, the caller
+// waits.
+func (p *Plugin) forgetFlows(ports []state.Port, rest closer) {
+	tracked := len(ports) > 0 && conntrack.Tracked()
+	if rest == nil && !tracked {
+		return
+	}
+	if !tracked {
+		ports = nil
+	}
+	err := p.background(ports, rest)
+	if err != nil {
+		p.Log.Debug("forget connections in the foreground", "err", err)
+		if err := ForgetFlows(flowArgs(ports)); err != nil {
+			p.Log.Warn("connections to published ports may go on to where they led", "err", err)
+		}
+	}
+	if rest != nil {
+		_ = rest.Close()
+	}
+}
+
+// background runs ForgetFlowsCommand with the descriptor of rest, in a session of its own
+// and with no other descriptor of ours.
+func (p *Plugin) background(ports []state.Port, rest closer) error {
+	if p.Self == "" {
+		return fmt.Errorf("no program to run")
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	files := []uintptr{null.Fd(), null.Fd(), null.Fd()}
+	if rest != nil {
+		files = append(files, uintptr(rest.FD()))
+	}
+	pid, err := syscall.ForkExec(p.Self, append([]string{"emerita", ForgetFlowsCommand}, flowArgs(ports)...), &syscall.ProcAttr{
+		Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return os.NewSyscallError("start "+p.Self, err)
+	}
+	go func() { _, _ = unix.Wait4(pid, nil, 0, nil) }() // for a caller that lives on
+	return nil
+}
+
+// flowArgs are ports as arguments of a process: PROTOCOL,ADDRESS,PORT.
+func flowArgs(ports []state.Port) []string {
+	var args []string
+	for _, p := range ports {
+		args = append(args, fmt.Sprintf("%d,%s,%d", protocolOf(p.Protocol), p.HostIP, p.HostPort))
+	}
+	return args
+}
+
+// ForgetFlows is what ForgetFlowsCommand does.
+func ForgetFlows(args []string) error {
+	var ports []conntrack.Port
+	for _, arg := range args {
+		f := strings.Split(arg, ",")
+		if len(f) != 3 {
+			return fmt.Errorf("%q: want PROTOCOL,ADDRESS,PORT", arg)
+		}
+		protocol, err1 := strconv.ParseUint(f[0], 10, 8)
+		addr, err2 := netip.ParseAddr(f[1])
+		port, err3 := strconv.ParseUint(f[2], 10, 16)
+		if err1 != nil || err2 != nil || err3 != nil {
+			return fmt.Errorf("%q: want PROTOCOL,ADDRESS,PORT", arg)
+		}
+		ports = append(ports, conntrack.Port{Protocol: uint8(protocol), Addr: addr, Port: uint16(port)})
+	}
+	if len(ports) == 0 {
+		return nil
+	}
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	own, err := rtnl.Addrs(conn, 0)
+	if err != nil {
+		return err
+	}
+	local := map[netip.Addr]bool{}
+	for _, a := range own {
+		local[a.Addr()] = true
+	}
+	_, err = conntrack.Forget(ports, func(a netip.Addr) bool { return local[a] || a.IsLoopback() })
+	return err
+}

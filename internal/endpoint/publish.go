@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"errors"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/nft"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// publish leads ports of the host to an attachment whose interface is up. The record has
+// them first, so that whoever builds the table just now, or has to undo a killed ADD,
+// finds them.
+func (p *Plugin) publish(t tools, l *layout, record *state.Record, undo *undoList) error {
+	if len(l.ports) == 0 {
+		return nil
+	}
+	record.Ports = l.ports
+	if err := t.store.Update(record); err != nil {
+		return cniproto.Wrap(cniproto.CodeIO, "write state", err)
+	}
+	undo.add(func() error { return p.unpublish(t.store, l.key, l.ports) })
+	err := p.withSharedLock(t.store, func() error {
+		if err := p.claimPorts(t, l); err != nil {
+			return err
+		}
+		if err := buildTable(t.store, l.networks()); err != nil {
+			return err
+		}
+		return nft.AddPorts(tablePorts(l.key, l.ports))
+	})
+	if errors.Is(err, nft.ErrUnsupported) {
+		return cniproto.Errorf(cniproto.CodeNotAvailable, "publish ports", "%w: load nf_tables, nft_nat and nft_fib_inet", err)
+	}
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeNetlink, "publish ports", err)
+	}
+	p.forgetFlows(l.ports, nil)
+	return nil
+}
+
+// claimPorts makes the ports the attachment's own, unless another one has some: then
+// none of them. One that was left by an attachment that is gone is nobody's.
+func (p *Plugin) claimPorts(t tools, l *layout) error {
+	dir, err := t.store.OpenPorts(true)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	var left []nft.Port
+	for _, port := range l.ports {
+		others, err := dir.Others(port, l.key)
+		if err != nil {
+			return err
+		}
+		for _, c := range others {
+			r, err := t.store.ByName(c.Holder)
+			if err != nil {
+				return err
+			}
+			if r != nil {
+				if alive, _ := p.aliveness(t.store, t.conn, r.Key.Network)(r.Key.ContainerID, r.Key.IfName); alive {
+					return cniproto.Errorf(cniproto.CodePortTaken, "publish port "+port.String()+" for "+l.key.String(),
+						"%s has it: publish another port, or DEL that one first", r.Key)
+				}
+			}
+			left = append(left, nft.Port{Protocol: protocolOf(port.Protocol), HostAddr: c.HostIP, HostPort: port.HostPort})
+		}
+	}
+	if len(left) > 0 {
+		conn, err := nft.DeletePorts(left)
+		if conn != nil {
+			defer conn.Close()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, port := range l.ports {
+		if err := dir.Claim(port, l.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpublish takes back the ports of an attachment: those that are still its own. What is
+// gone already is success.
+func (p *Plugin) unpublish(store *state.Store, k state.Key, ports []state.Port) error {
+	if len(ports) == 0 {
+		return nil
+	}
+	var own []state.Port
+	var rest closer
+	err := p.withSharedLock(store, func() error {
+		dir, err := store.OpenPorts(false)
+		if dir == nil {
+			return err
+		}
+		defer dir.Close()
+		for _, port := range ports {
+			has, err := dir.Has(port, k)
+			if err != nil {
+				return err
+			}
+			if has {
+				own = append(own, port)
+			}
+		}
+		conn, err := nft.DeletePorts(tablePorts(k, own))
+		if conn != nil {
+			rest = conn
+		}
+		if err != nil && !errors.Is(err, nft.ErrUnsupported) {
+			return err
+		}
+		var errs []error
+		for _, port := range own {
+			errs = append(errs, dir.Release(port, k))
+		}
+		return errors.Join(errs...)
+	})
+	p.forgetFlows(own, rest)
+	return cniproto.Wrap(cniproto.CodeNetlink, "take back the ports of "+k.String(), err)
+}
+
+// sweepPorts takes back the claims whose record is gone. The caller holds the shared
+// lock; an ADD has its record before it claims.
+func sweepPorts(store *state.Store) error {
+	dir, err := store.OpenPorts(false)
+	if dir == nil {
+		return err
+	}
+	defer dir.Close()
+	names, err := dir.Names()
+	errs := []error{err}
+	for _, name := range names {
+		errs = append(errs, dir.ReleaseIf(name, func(c state.Claim) bool {
+			r, err := store.ByName(c.Holder)
+			return r == nil && err == nil
+		}))
+	}
+	return errors.Join(append(errs, store.ForgetPorts())...)
+}
