@@ -94,3 +94,11 @@ func (h *Handle) Close() {
 		}
 	}
 }
+
+// open opens the pin of a map when it is needed: each costs 20 µs.
+func (h *Handle) open(fd *bpfsys.FD, pin string) (err error) {
+	if *fd < 0 {
+		*fd, err = bpfsys.Open(filepath.Join(h.dir, pin))
+	}
+	return err
+}
