@@ -8,8 +8,8 @@ import (
 	"net/netip"
 )
 
-// The layouts of bpf/lib/{endpoint,interface,socket}.h, written by hand because they are encoded on
-// the path of every ADD. TestLayout compares them with the object's BTF.
+// The layouts of bpf/lib/{endpoint,interface,published,socket}.h, written by
+// hand because they are encoded on the path of every ADD. TestLayout compares them with the object's BTF.
 
 // Flags of an interface (enum interface_flags).
 const (
@@ -114,4 +114,15 @@ func socketPolicy(e Endpoint) []byte {
 	v = binary.NativeEndian.AppendUint32(v, flags)
 	v = append(v, e.Congestion.Name...)
 	return append(v, make([]byte, socketSize-len(v))...)
+}
+
+// Sides of a published port (enum published_side).
+const (
+	sideContainer = 0
+	sideHost      = 1
+)
+
+// publishedKey is struct published_key.
+func publishedKey(ifindex int, port uint16, protocol, side uint8) []byte {
+	return append(binary.BigEndian.AppendUint16(indexKey(ifindex), port), protocol, side)
 }

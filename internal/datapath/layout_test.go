@@ -90,6 +90,9 @@ func TestLayout(t *testing.T) {
 			"network": u64(uint64(e.Network)), "ifindex": u32(uint32(e.IfIndex)), "flags": u32(flagUnpaced),
 			"congestion": append([]byte("cubic"), make([]byte, congestionName-5)...),
 		}},
+		{"published port", maps[pinPublished].Key, publishedKey(7, 0x5152, 6, sideHost), map[string][]byte{
+			"ifindex": u32(7), "port": be16(0x5152), "protocol": {6}, "side": {1},
+		}},
 		{"allowed network", maps[pinAllowed].Key, allowanceKey(7, 8), map[string][]byte{"ifindex": u32(7), "pad": u32(0), "network": u64(8)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -35,6 +35,7 @@ const (
 	pinAllowed    = "allowed"
 	pinCounts     = "counts"
 	pinSockets    = "sockets"
+	pinPublished  = "published"
 )
 
 // isBPFFS says whether a bpffs is mounted at a path.

@@ -37,6 +37,7 @@ func Sweep(gone func(ifindex int) bool) error {
 		sweep(filepath.Join(dir, pinAllowed), inKey, gone),
 		sweep(filepath.Join(dir, pinEndpoints), inValue, gone),
 		sweep(filepath.Join(dir, pinSockets), ofSocket, gone),
+		sweep(filepath.Join(dir, pinPublished), inKey, gone),
 	)
 }
 
