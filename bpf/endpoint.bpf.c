@@ -9,6 +9,7 @@
 #include "lib/ipv6.h"
 #include "lib/nd.h"
 #include "lib/parse.h"
+#include "lib/published.h"
 #include "lib/tag.h"
 
 /* Let whoever comes next decide: another filter, and then the host stack. */
@@ -376,7 +377,7 @@ int to_container(struct __sk_buff *skb)
 	from = bpf_map_lookup_elem(&interfaces, &from_index);
 	if (from && from->network != to->network &&
 	    ((to->flags | from->flags) & INTERFACE_ISOLATED) && !is_allowed(self.ifindex, from) &&
-	    !is_allowed(from_index, to))
+	    !is_allowed(from_index, to) && !of_published(skb, from_index, from, self.ifindex))
 		return drop(me, DROP_ISOLATION);
 	if (!from_index && skb->tc_index & TAG_DIRECT) {
 		skb->tc_index = 0;
@@ -386,7 +387,9 @@ int to_container(struct __sk_buff *skb)
 	if (!from_index && skb->tc_index && skb->protocol == htons(ETH_P_IPV6) &&
 	    tag_forbids(skb->tc_index, to))
 		return drop(me, DROP_ISOLATION);
-	if (!from_index && to->flags & INTERFACE_HOST_CLOSED)
+	if (to->flags & INTERFACE_HOST_CLOSED &&
+	    (!from_index ||
+	     (from && from->network == to->network && by_host(skb, from, self.ifindex))))
 		note_host(me);
 	c = bpf_map_lookup_elem(&counts, &self.ifindex);
 	if (c) {

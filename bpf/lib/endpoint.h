@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "addr.h"
+
 /* An address within a network; IPv4 as ::ffff:a.b.c.d. */
 struct endpoint_key {
 	__u64 network; /* identifier, from a hash of the name */
@@ -27,13 +29,3 @@ struct {
 	__type(key, struct endpoint_key);
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
-
-static __always_inline void v4_mapped(__u8 addr[16], __u32 v4)
-{
-	__u32 *words = (__u32 *)addr;
-
-	words[0] = 0;
-	words[1] = 0;
-	words[2] = htonl(0xffff);
-	words[3] = v4;
-}

@@ -17,6 +17,15 @@ type AttachType uint32
 const (
 	SockOps    AttachType = unix.BPF_CGROUP_SOCK_OPS
 	NetkitPeer AttachType = 55 // what leaves by the peer of a netkit device (Linux 6.7)
+
+	Inet4Connect     AttachType = unix.BPF_CGROUP_INET4_CONNECT // Linux 4.17
+	Inet6Connect     AttachType = unix.BPF_CGROUP_INET6_CONNECT
+	UDP4SendMsg      AttachType = unix.BPF_CGROUP_UDP4_SENDMSG // without connection (Linux 4.18)
+	UDP6SendMsg      AttachType = unix.BPF_CGROUP_UDP6_SENDMSG
+	UDP4RecvMsg      AttachType = unix.BPF_CGROUP_UDP4_RECVMSG // who asks for the source (Linux 5.2)
+	UDP6RecvMsg      AttachType = unix.BPF_CGROUP_UDP6_RECVMSG
+	Inet4GetPeerName AttachType = unix.BPF_CGROUP_INET4_GETPEERNAME // Linux 5.8
+	Inet6GetPeerName AttachType = unix.BPF_CGROUP_INET6_GETPEERNAME
 )
 
 // Pin gives an object a name on a bpffs, by which it lives on.

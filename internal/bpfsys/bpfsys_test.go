@@ -73,6 +73,52 @@ func TestMap(t *testing.T) {
 	expect(2, 20)
 }
 
+// TestBatch writes and removes many entries by one call each.
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	testutil.Root(t)
+	testutil.EnterHost(t)
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 300, Flags: unix.BPF_F_NO_PREALLOC})
+	must(t, err)
+	defer m.Close()
+	fd := FD(m.FD())
+	some := func(from, to uint32) (e Entries) {
+		for n := from; n < to; n++ {
+			e.Add(binary.NativeEndian.AppendUint32(nil, n), binary.NativeEndian.AppendUint64(nil, uint64(n)+1))
+		}
+		return e
+	}
+	expect := func(n uint32, want error) {
+		t.Helper()
+		var got uint64
+		if err := m.Lookup(n, &got); !errors.Is(err, want) || err == nil && got != uint64(n)+1 {
+			t.Errorf("entry %d is %d, %v, want %v", n, got, err, want)
+		}
+	}
+	must(t, fd.UpdateAll(Entries{}))
+	must(t, fd.DeleteAll(Entries{}))
+	must(t, fd.UpdateAll(some(0, 200)))
+	must(t, fd.UpdateAll(some(100, 250))) // some are there
+	for n := range uint32(250) {
+		expect(n, nil)
+	}
+	if err := fd.UpdateAll(some(250, 400)); !errors.Is(err, unix.E2BIG) {
+		t.Errorf("fill the map: %v, want one that wraps E2BIG", err)
+	}
+	expect(299, nil) // those before are there
+	expect(300, ebpf.ErrKeyNotExist)
+	must(t, m.Delete(uint32(1)))
+	must(t, m.Delete(uint32(3)))
+	must(t, fd.DeleteAll(some(0, 5)))
+	must(t, fd.DeleteAll(some(290, 400)))
+	for n, want := range map[uint32]error{0: ebpf.ErrKeyNotExist, 2: ebpf.ErrKeyNotExist, 4: ebpf.ErrKeyNotExist, 5: nil, 289: nil, 290: ebpf.ErrKeyNotExist, 299: ebpf.ErrKeyNotExist} {
+		expect(n, want)
+	}
+	if err := FD(-1).UpdateAll(some(0, 2)); !errors.Is(err, unix.EBADF) {
+		t.Errorf("no map: %v, want one that wraps EBADF", err)
+	}
+}
+
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	testutil.Root(t)

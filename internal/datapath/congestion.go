@@ -61,20 +61,25 @@ func (h *Handle) LoadCongestion() error {
 	if err := pinPrograms(h.dir, spec, pinCongestion); err != nil {
 		return err
 	}
-	program, err := bpfsys.Open(filepath.Join(programDir(h.dir), pinCongestion))
-	if err != nil {
-		return err
-	}
-	defer program.Close()
-	if err := link(program, filepath.Join(h.dir, pinCongestionLink), root); err != nil {
+	if err := h.linkPinned(pinCongestion, filepath.Join(h.dir, pinCongestionLink), root, bpfsys.SockOps); err != nil {
 		return errors.Join(ErrUnavailable, err)
 	}
 	return nil
 }
 
-// link makes a pinned link of a program to a cgroup, or gives the program to the
+// linkPinned links a program of this build, by the name of its pin.
+func (h *Handle) linkPinned(name, pin, root string, at bpfsys.AttachType) error {
+	program, err := bpfsys.Open(filepath.Join(programDir(h.dir), name))
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	return linkCgroup(program, pin, root, at)
+}
+
+// linkCgroup makes a pinned link of a program to a cgroup, or gives the program to the
 // one that there is.
-func link(program bpfsys.FD, pin, root string) error {
+func linkCgroup(program bpfsys.FD, pin, root string, at bpfsys.AttachType) error {
 	l, err := bpfsys.Open(pin)
 	if err == nil {
 		defer l.Close()
@@ -88,7 +93,7 @@ func link(program bpfsys.FD, pin, root string) error {
 		return fmt.Errorf("open cgroup: %w", &os.PathError{Op: "open", Path: root, Err: err})
 	}
 	defer unix.Close(cgroup)
-	if l, err = bpfsys.LinkCgroup(program, cgroup, bpfsys.SockOps); err != nil {
+	if l, err = bpfsys.LinkCgroup(program, cgroup, at); err != nil {
 		return err
 	}
 	defer l.Close()
@@ -155,9 +160,4 @@ func (h *Handle) unregisterSockets(e Endpoint, forget func(err error, what strin
 
 // openSockets opens the pin of the map, which is there only if some network has
 // asked for a congestion control.
-func (h *Handle) openSockets() (err error) {
-	if h.sockets < 0 {
-		h.sockets, err = bpfsys.Open(filepath.Join(h.dir, pinSockets))
-	}
-	return err
-}
+func (h *Handle) openSockets() error { return h.open(&h.sockets, pinSockets) }

@@ -69,6 +69,14 @@ type endpointInterface struct {
 	Pad     [2]uint8
 }
 
+type endpointPublishedKey struct {
+	_        structs.HostLayout
+	Ifindex  uint32
+	Port     uint16
+	Protocol uint8
+	Side     uint8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -78,6 +86,7 @@ const (
 	endpointMapCounts         = "counts"
 	endpointMapEndpoints      = "endpoints"
 	endpointMapInterfaces     = "interfaces"
+	endpointMapPublished      = "published"
 	endpointProgFromContainer = "from_container"
 	endpointProgToContainer   = "to_container"
 )
@@ -137,6 +146,7 @@ type endpointMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	Endpoints     *ebpf.MapSpec `ebpf:"endpoints"`
 	Interfaces    *ebpf.MapSpec `ebpf:"interfaces"`
+	Published     *ebpf.MapSpec `ebpf:"published"`
 }
 
 // endpointVariableSpecs contains global variables before they are loaded into the kernel.
@@ -170,6 +180,7 @@ type endpointMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	Endpoints     *ebpf.Map `ebpf:"endpoints"`
 	Interfaces    *ebpf.Map `ebpf:"interfaces"`
+	Published     *ebpf.Map `ebpf:"published"`
 }
 
 func (m *endpointMaps) Close() error {
@@ -179,6 +190,7 @@ func (m *endpointMaps) Close() error {
 		m.Counts,
 		m.Endpoints,
 		m.Interfaces,
+		m.Published,
 	)
 }
 

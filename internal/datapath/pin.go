@@ -35,6 +35,8 @@ const (
 	pinAllowed    = "allowed"
 	pinCounts     = "counts"
 	pinSockets    = "sockets"
+	pinPublished  = "published"
+	pinLoopback   = "loopback"
 )
 
 // isBPFFS says whether a bpffs is mounted at a path.

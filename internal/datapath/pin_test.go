@@ -266,8 +266,8 @@ func TestTwoBuilds(t *testing.T) {
 		if a, b := maps(ours), maps(theirs); len(a) == 0 || !sameIDs(a, b) {
 			t.Errorf("our programs use maps %v, theirs %v", a, b)
 		}
-		if names := mustList(t, v1Dir); len(names) != 7 {
-			t.Errorf("pins are %q, want five maps and two directories", names)
+		if names := mustList(t, v1Dir); len(names) != 8 {
+			t.Errorf("pins are %q, want six maps and two directories", names)
 		}
 	})
 }

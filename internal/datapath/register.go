@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/emerita-cni/emerita/internal/bpfsys"
 )
 
 // Endpoint is a container as the programs know it.
@@ -57,11 +54,11 @@ func (h *Handle) Register(e Endpoint) error {
 }
 
 // openAllowed opens the map of allowed networks for those who allow some.
-func (h *Handle) openAllowed(e Endpoint) (err error) {
-	if len(e.Allowed) > 0 && h.allowed < 0 {
-		h.allowed, err = bpfsys.Open(filepath.Join(h.dir, pinAllowed))
+func (h *Handle) openAllowed(e Endpoint) error {
+	if len(e.Allowed) > 0 {
+		return h.open(&h.allowed, pinAllowed)
 	}
-	return err
+	return nil
 }
 
 // startCounting makes counters of zero, unless those that there are were counted
