@@ -115,7 +115,11 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 	}
 	errs = append(errs, p.forgetAttachment(conn, key, record, link))
 	if record != nil {
-		errs = append(errs, p.unpublish(store, key, record.Ports))
+		l := layoutOf(record)
+		if link.index != 0 {
+			l.hostIndex = link.index
+		}
+		errs = append(errs, p.unpublish(store, conn, l))
 	}
 	errs = append(errs, p.release(ctx, record, key, from))
 	if err := errors.Join(errs...); err != nil {

@@ -38,6 +38,7 @@ type layout struct {
 	hostClosed   bool                 // it may not call the host
 	congestion   *datapath.Congestion // of local connections; nil if the host's
 	ports        []state.Port         // of the host, that lead to it
+	loopback     bool                 // also at loopback addresses of the host
 
 	ips      []cniproto.IPConfig // gateway filled in
 	gateways []netip.Addr        // next hops of the container, each once

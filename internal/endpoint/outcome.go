@@ -10,6 +10,7 @@ import "github.com/emerita-cni/emerita/internal/state"
 const (
 	programsFeature   = "programs"
 	congestionFeature = "local congestion control"
+	portsFeature      = "ports on loopback addresses"
 )
 
 // noteOutcome remembers how an attempt ended.
@@ -25,7 +26,7 @@ func (p *Plugin) noteOutcome(store *state.Store, feature string, err error) {
 
 // forgetOutcomes lets the next ADD try again.
 func (p *Plugin) forgetOutcomes(store *state.Store) {
-	for _, feature := range []string{programsFeature, congestionFeature} {
+	for _, feature := range []string{programsFeature, congestionFeature, portsFeature} {
 		p.noteOutcome(store, feature, nil)
 	}
 }

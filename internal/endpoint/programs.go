@@ -41,17 +41,27 @@ func (p *Plugin) openPrograms(store *state.Store, conn *nlmsg.Conn, o options) (
 	if !o.wantsPrograms() {
 		return nil, nil
 	}
+	h, err := p.loadPrograms(store, conn, o.needsPrograms())
+	if err != nil {
+		return nil, p.withoutPrograms(o, err)
+	}
+	return h, nil
+}
+
+// loadPrograms opens the eBPF data path, and loads it if that is to be tried: not again
+// in one boot, unless somebody insists.
+func (p *Plugin) loadPrograms(store *state.Store, conn *nlmsg.Conn, insists bool) (*datapath.Handle, error) {
 	h, err := datapath.Open()
-	if errors.Is(err, fs.ErrNotExist) && !o.needsPrograms() {
+	if errors.Is(err, fs.ErrNotExist) && !insists {
 		if why, lacks := store.Lacks(programsFeature, p.Version); lacks {
-			return nil, p.withoutPrograms(o, fmt.Errorf("tried in this boot: %s", why))
+			return nil, fmt.Errorf("tried in this boot: %s", why)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = p.withSharedLock(store, func() error {
 			var loaded bool
 			h, loaded, err = datapath.OpenOrLoad()
-			if err == nil || !o.needsPrograms() { // a refused ADD leaves nothing
+			if err == nil || !insists { // a refused ADD leaves nothing
 				p.noteOutcome(store, programsFeature, err)
 			}
 			if err == nil && loaded {
@@ -68,7 +78,7 @@ func (p *Plugin) openPrograms(store *state.Store, conn *nlmsg.Conn, o options) (
 	if h != nil {
 		h.Close()
 	}
-	return nil, p.withoutPrograms(o, err)
+	return nil, err
 }
 
 // withoutPrograms is nil if the configuration can do without the programs.
@@ -113,6 +123,7 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 		return err
 	}
 	sockets := p.reloadCongestion(h, records)
+	p.reloadPorts(h, records)
 	var errs []error
 	for _, r := range records {
 		link, found, err := findHostLink(conn, r.Key, r)
@@ -134,6 +145,12 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 			if err == nil {
 				err = attach(h, conn, l, false)
 			}
+		}
+		if err == nil {
+			err = h.Publish(cookieOf(conn), l.hostIndex, programPorts(l))
+		}
+		if errors.Is(err, fs.ErrNotExist) && !l.loopback {
+			err = nil // nobody has loaded the programs for it
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("attach programs to %s: %w", r.Key, err))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
 	"github.com/emerita-cni/emerita/internal/nft"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/state"
 )
 
@@ -21,7 +22,7 @@ func (p *Plugin) publish(t tools, l *layout, record *state.Record, undo *undoLis
 	if err := t.store.Update(record); err != nil {
 		return cniproto.Wrap(cniproto.CodeIO, "write state", err)
 	}
-	undo.add(func() error { return p.unpublish(t.store, l.key, l.ports) })
+	undo.add(func() error { return p.unpublish(t.store, t.conn, l) })
 	err := p.withSharedLock(t.store, func() error {
 		if err := p.claimPorts(t, l); err != nil {
 			return err
@@ -37,6 +38,10 @@ func (p *Plugin) publish(t tools, l *layout, record *state.Record, undo *undoLis
 	if err != nil {
 		return cniproto.Wrap(cniproto.CodeNetlink, "publish ports", err)
 	}
+	if err := p.openToPrograms(t, l); err != nil {
+		return err
+	}
+	record.Loopback = l.loopback
 	p.forgetFlows(l.ports, nil)
 	return nil
 }
@@ -88,10 +93,12 @@ func (p *Plugin) claimPorts(t tools, l *layout) error {
 
 // unpublish takes back the ports of an attachment: those that are still its own. What is
 // gone already is success.
-func (p *Plugin) unpublish(store *state.Store, k state.Key, ports []state.Port) error {
-	if len(ports) == 0 {
+func (p *Plugin) unpublish(store *state.Store, conn *nlmsg.Conn, l *layout) error {
+	if len(l.ports) == 0 {
 		return nil
 	}
+	k := l.key
+	p.closeToPrograms(conn, l)
 	var own []state.Port
 	var rest closer
 	err := p.withSharedLock(store, func() error {
@@ -100,7 +107,7 @@ func (p *Plugin) unpublish(store *state.Store, k state.Key, ports []state.Port) 
 			return err
 		}
 		defer dir.Close()
-		for _, port := range ports {
+		for _, port := range l.ports {
 			has, err := dir.Has(port, k)
 			if err != nil {
 				return err
@@ -109,9 +116,9 @@ func (p *Plugin) unpublish(store *state.Store, k state.Key, ports []state.Port) 
 				own = append(own, port)
 			}
 		}
-		conn, err := nft.DeletePorts(tablePorts(k, own))
-		if conn != nil {
-			rest = conn
+		table, err := nft.DeletePorts(tablePorts(k, own))
+		if table != nil {
+			rest = table
 		}
 		if err != nil && !errors.Is(err, nft.ErrUnsupported) {
 			return err

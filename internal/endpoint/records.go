@@ -56,7 +56,7 @@ func layoutOf(r *state.Record) *layout {
 		gatewayIf: r.Gateway, masquerade: r.Masquerade, mtu: r.MTU,
 		device:   cmp.Or(rtnl.Kind(r.Device), rtnl.Veth),
 		programs: r.Programs, fastPath: r.FastPath, isolated: r.Isolated, allowed: r.Allowed, hostClosed: r.HostClosed,
-		ports: r.Ports,
+		ports: r.Ports, loopback: r.Loopback,
 	}
 	if c := r.Congestion; c != nil {
 		l.congestion = &datapath.Congestion{Name: c.Name, Unpaced: c.Unpaced, NetnsCookie: c.NetnsCookie}

@@ -104,7 +104,7 @@ func (p *Plugin) repairTable(store *state.Store, attached []*layout) error {
 func (p *Plugin) repairPrograms(store *state.Store, conn *nlmsg.Conn, attached []*layout) error {
 	wanted := false
 	for _, l := range attached {
-		wanted = wanted || l.programs
+		wanted = wanted || l.programs || len(l.ports) > 0
 	}
 	if !wanted {
 		return nil

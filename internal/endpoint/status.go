@@ -115,7 +115,7 @@ func sharedObjects(conn *nlmsg.Conn, tree *sysctl.Tree, l *layout) error {
 	if err := hasAddrs(conn, link.Index, l.gatewayIf, hostPrefixes(l.onHost)); err != nil {
 		return err
 	}
-	if err := hasPorts(l); err != nil {
+	if err := errors.Join(hasPorts(l), comparePortPrograms(conn, l)); err != nil {
 		return err
 	}
 	ok, err := nft.Present(l.networks()...)

@@ -54,6 +54,7 @@ type Record struct {
 	HostClosed  bool              `json:"hostClosed,omitempty"` // it may not call the host
 	Congestion  *Congestion       `json:"congestion,omitempty"` // of local connections
 	Ports       []Port            `json:"ports,omitempty"`      // of the host, that lead to it
+	Loopback    bool              `json:"loopback,omitempty"`   // also at loopback addresses, where those are meant
 	Aliases     []string          `json:"aliases,omitempty"`    // names it shall have among its network
 	Labels      map[string]string `json:"labels,omitempty"`     // CNI_ARGS that name the workload
 	Result      json.RawMessage   `json:"result,omitempty"`     // of ADD, as CNI 1.1.0
