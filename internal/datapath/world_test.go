@@ -67,6 +67,9 @@ func enterWorld(t *testing.T) *world {
 	t.Helper()
 	testutil.Root(t)
 	testutil.EnterHost(t)
+	// Before there is a device: "ip link set addrgenmode none up" has it up first, and
+	// then it may have an address already, and solicits routers, which is counted.
+	testutil.Run(t, "sysctl", "-qw", "net.ipv6.conf.default.addr_gen_mode=1") // none
 	w := &world{h: mustOpen(t), from: mustProgram(t, pinFrom), to: mustProgram(t, pinTo)}
 	w.alice = w.mustAdd(t, "alice", 1, "net", 1500)
 	w.bob = w.mustAdd(t, "bob", 2, "net", 1500)
@@ -92,7 +95,7 @@ func (w *world) mustAdd(t *testing.T, name string, number byte, network string, 
 	testutil.Run(t, "ip", strings.Fields(fmt.Sprintf("link add %s address %s mtu %d type veth peer name %s-c address %s mtu %d",
 		name, a.hostMAC, mtu, name, a.mac, mtu))...)
 	for _, end := range []string{name, name + "-c"} {
-		testutil.Run(t, "ip", "link", "set", end, "addrgenmode", "none", "up")
+		testutil.Run(t, "ip", "link", "set", end, "up")
 	}
 	link, err := net.InterfaceByName(name)
 	if err != nil {

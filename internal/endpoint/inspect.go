@@ -15,15 +15,24 @@ import (
 	"github.com/emerita-cni/emerita/internal/state"
 )
 
-// RecordedResult is the result that ADD gave for an attachment, for callers
-// that have no runtime to keep it; nil if there is no such attachment.
-func (p *Plugin) RecordedResult(key state.Key) (json.RawMessage, error) {
+// openExisting opens the state; nil without an error if nothing was ever attached.
+func (p *Plugin) openExisting() (*state.Store, error) {
 	store, err := state.Open(p.StateDir, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeIO, "open state", err)
+	}
+	return store, nil
+}
+
+// RecordedResult is the result that ADD gave for an attachment, for callers
+// that have no runtime to keep it; nil if there is no such attachment.
+func (p *Plugin) RecordedResult(key state.Key) (json.RawMessage, error) {
+	store, err := p.openExisting()
+	if store == nil {
+		return nil, err
 	}
 	defer store.Close()
 	record, err := store.Load(key)
@@ -37,12 +46,9 @@ func (p *Plugin) RecordedResult(key state.Key) (json.RawMessage, error) {
 // as happens when a namespace is deleted and nobody calls DEL. It is for hosts
 // whose runtime never calls GC.
 func (p *Plugin) CollectDead(ctx context.Context, network string) error {
-	store, err := state.Open(p.StateDir, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return cniproto.Wrap(cniproto.CodeIO, "open state", err)
+	store, err := p.openExisting()
+	if store == nil {
+		return err
 	}
 	defer store.Close()
 	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)

@@ -4,8 +4,6 @@ package endpoint
 
 import (
 	"cmp"
-	"errors"
-	"io/fs"
 	"slices"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
@@ -21,12 +19,9 @@ type Attached struct {
 
 // List returns all attachments, sorted by network, container and interface.
 func (p *Plugin) List() ([]Attached, error) {
-	store, err := state.Open(p.StateDir, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, cniproto.Wrap(cniproto.CodeIO, "open state", err)
+	store, err := p.openExisting()
+	if store == nil {
+		return nil, err
 	}
 	defer store.Close()
 	records, err := store.List("")

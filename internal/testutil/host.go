@@ -40,7 +40,8 @@ func Root(t testing.TB) {
 // "outside" (192.0.2.1 and 2001:db8::1 for the host, .2 and ::2 there, the
 // default routes lead there), and a mount namespace with empty /run,
 // /var/lib and bpffs. Processes that it starts are there too. Everything vanishes with
-// the goroutine's thread. Subtests run in goroutines of their own.
+// the goroutine's thread. Subtests run in goroutines of their own. Nobody on the
+// uplink has a link-local address: whoever has one solicits routers, for ever.
 func EnterHost(t TB) {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked: the thread must not serve anybody else
@@ -70,6 +71,7 @@ func EnterHost(t TB) {
 		"link set uplink0 up",
 		"-n outside addr add 192.0.2.2/24 dev eth0",
 		"-n outside addr add 2001:db8::2/64 dev eth0 nodad",
+		"-n outside link set eth0 addrgenmode none", // a host that forwards learns of neighbours that solicit
 		"-n outside link set eth0 up",
 		"-n outside link set lo up",
 		"route add default via 192.0.2.2",
