@@ -4,9 +4,11 @@ package endpoint
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,12 +52,41 @@ func wireContainer(tree *sysctl.Tree, ns *netns.NS, l *layout) (cookie uint64, e
 		for _, g := range l.gateways {
 			rtnl.AddNeigh(&b, index, g, l.hostMAC, ifname)
 		}
-		if err := c.Do(&b); err != nil || b.Met() == 0 {
-			return err
+		err = c.Do(&b)
+		if err == nil && b.Met() > 0 {
+			err = addSecondBest(c, l, index)
 		}
-		return addSecondBest(c, l, index)
+		if err == nil {
+			err = awaitLocal(c, l.addrs())
+		}
+		return err
 	})
 	return cookie, err
+}
+
+// localWait is the longest wait for an IPv6 address to be in use. It takes a while only
+// where many containers start at once.
+const localWait = 5 * time.Second
+
+// awaitLocal waits until a namespace takes packets for its new IPv6 addresses. The kernel
+// does not yet when it has added one, without duplicate address detection too: that is
+// left to a work queue, which waits for the rtnl lock (addrconf_dad_start of
+// net/ipv6/addrconf.c). What came before would be lost.
+func awaitLocal(c *nlmsg.Conn, addrs []netip.Addr) error {
+	deadline := time.Now().Add(localWait)
+	for _, a := range addrs {
+		for a.Is6() {
+			local, err := rtnl.IsLocal(c, a)
+			if local {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("address %s is not in use after %v: %w", a, localWait, err)
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	return nil
 }
 
 func addContainerAddrs(b *nlmsg.Batch, l *layout, index int) {

@@ -142,6 +142,15 @@ func (l *layout) addGateway(a netip.Addr) {
 	}
 }
 
+// addrs are the container's addresses.
+func (l *layout) addrs() []netip.Addr {
+	out := make([]netip.Addr, len(l.ips))
+	for i, ip := range l.ips {
+		out[i] = ip.Address.Addr()
+	}
+	return out
+}
+
 // has says whether the container has an address of a family.
 func (l *layout) has(v4 bool) bool {
 	return slices.ContainsFunc(l.ips, func(ip cniproto.IPConfig) bool { return ip.Address.Addr().Is4() == v4 })

@@ -62,6 +62,11 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	if err != nil {
 		return nil, explainHost(err, t.store, l)
 	}
+	if created || fresh {
+		if err := awaitLocal(t.conn, l.onHost); err != nil {
+			return nil, cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.gatewayIf, err)
+		}
+	}
 	if l.programs {
 		// Not before: the host's routes have shown that the addresses are free.
 		if err := t.programs.RegisterAddrs(endpointOf(l)); err != nil {

@@ -148,6 +148,17 @@ func Routes(c *nlmsg.Conn, index int) ([]Route, error) {
 
 // RouteTo asks which route a packet to an address would take from here.
 func RouteTo(c *nlmsg.Conn, dst netip.Addr) (Route, error) {
+	r, _, err := routeTo(c, dst)
+	return r, err
+}
+
+// IsLocal says whether the namespace takes packets to an address for itself.
+func IsLocal(c *nlmsg.Conn, dst netip.Addr) (bool, error) {
+	_, kind, err := routeTo(c, dst)
+	return kind == unix.RTN_LOCAL, err
+}
+
+func routeTo(c *nlmsg.Conn, dst netip.Addr) (found Route, kind uint8, err error) {
 	var b nlmsg.Batch
 	b.Begin(unix.RTM_GETROUTE, 0, "get route to "+dst.String())
 	p := make([]byte, unix.SizeofRtMsg)
@@ -155,12 +166,11 @@ func RouteTo(c *nlmsg.Conn, dst netip.Addr) (Route, error) {
 	p[1] = byte(dst.BitLen())
 	b.Raw(p)
 	b.Addr(unix.RTA_DST, dst)
-	var found Route
-	err := c.Get(&b, func(_ uint16, p []byte) error {
-		found, _ = parseRoute(p)
+	err = c.Get(&b, func(_ uint16, p []byte) error {
+		found, kind = parseRoute(p)
 		return nil
 	})
-	return found, err
+	return found, kind, err
 }
 
 func parseRoute(p []byte) (r Route, kind uint8) {
