@@ -67,8 +67,10 @@ func (t *tableBuild) addChains() chains {
 		output:      base("output", nftables.ChainHookOutput, nftables.ChainPriorityNATDest),
 		ports:       t.AddChain(&nftables.Chain{Name: "ports", Table: t.table}),
 	}
-	for _, f := range families() { // those are the eBPF programs' on the cgroup
-		t.addRule(c.output, f.proto, f.within(f.daddr, f.loopback, &expr.Verdict{Kind: expr.VerdictReturn})...)
+	// Loopback addresses are the eBPF programs' on the cgroup; from the wire they are a lie,
+	// which the host would find out only after it has been rewritten (moby#48721).
+	for _, f := range families() {
+		t.addRule(c.ports, f.proto, f.within(f.daddr, f.loopback, &expr.Verdict{Kind: expr.VerdictReturn})...)
 	}
 	for _, from := range []*nftables.Chain{c.prerouting, c.output} {
 		t.AddRule(&nftables.Rule{Table: t.table, Chain: from, Exprs: []expr.Any{
