@@ -21,7 +21,7 @@ const (
 type link struct {
 	name         string // of the test
 	tool         string
-	config       string
+	config       string // without a tool: keys of emerita's own
 	capabilities map[string]any
 	see          func(*testing.T, *types100.Result)
 }
@@ -33,18 +33,7 @@ const (
 )
 
 func links() []link {
-	ports := map[string]any{"portMappings": []any{map[string]any{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}}}
-	portsWork := func(t *testing.T, r *types100.Result) {
-		serveCaller(t, webSpace, ":80")
-		mustCall(t, "/run/netns/outside", "192.0.2.1:8080", "192.0.2.2")
-		mustCall(t, "/run/netns/outside", "[2001:db8::1]:8080", "2001:db8::2")
-		if _, err := call(t, hostSpace, nil, "192.0.2.1:8080"); err != nil {
-			t.Errorf("from the host: %v", err)
-		}
-		if _, err := call(t, webSpace, r.IPs[0].Address.IP, "192.0.2.1:8080"); err != nil {
-			t.Errorf("from the container itself: %v", err)
-		}
-	}
+	ports := publishedWeb()
 	return []link{
 		{
 			"tuning", "tuning",
@@ -89,6 +78,33 @@ func links() []link {
 	}
 }
 
+// publishedWeb is what a runtime gives for port 80 of a container at port 8080 of the host.
+func publishedWeb() map[string]any {
+	return map[string]any{"portMappings": []any{map[string]any{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}}}
+}
+
+// portsWork calls it from everywhere.
+func portsWork(t *testing.T, r *types100.Result) {
+	serveCaller(t, webSpace, ":80")
+	mustCall(t, "/run/netns/outside", "192.0.2.1:8080", "192.0.2.2")
+	mustCall(t, "/run/netns/outside", "[2001:db8::1]:8080", "2001:db8::2")
+	if _, err := call(t, hostSpace, nil, "192.0.2.1:8080"); err != nil {
+		t.Errorf("from the host: %v", err)
+	}
+	if _, err := call(t, webSpace, r.IPs[0].Address.IP, "192.0.2.1:8080"); err != nil {
+		t.Errorf("from the container itself: %v", err)
+	}
+}
+
+// TestOwnCapabilities: by libcni as a runtime uses it, without a plugin behind.
+func TestOwnCapabilities(t *testing.T) {
+	testutil.Root(t)
+	testChain(t, toolPath(t), link{
+		name: "ports", config: `"capabilities":{"portMappings":true,"aliases":true}`,
+		capabilities: publishedWeb(), see: portsWork,
+	})
+}
+
 // TestChain puts every upstream plugin behind emerita, alone and all together.
 func TestChain(t *testing.T) {
 	testutil.Root(t)
@@ -118,7 +134,11 @@ func testChain(t *testing.T, path []string, links ...link) {
 		if l.name == "bandwidth" { // it wants the ingress hook of the host end for itself
 			plugins[0] = strings.Replace(chainHead6, `"ipMasq"`, `"fastPath":"off","isolation":"off","ipMasq"`, 1)
 		}
-		plugins = append(plugins, l.config)
+		if l.tool == "" {
+			plugins[0] = strings.Replace(plugins[0], "{", "{"+l.config+",", 1)
+		} else {
+			plugins = append(plugins, l.config)
+		}
 		for k, v := range l.capabilities {
 			capabilities[k] = v
 		}

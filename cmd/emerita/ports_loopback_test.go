@@ -43,13 +43,13 @@ func TestPortsOnLoopback(t *testing.T) {
 		{"host", "192.0.2.1:8081"}, {"outside", "192.0.2.1:8081"}, {"outside", "[2001:db8::1]:8082"}, {"b", "10.1.0.1:8081"},
 		{"b", "127.0.0.1:8080"}, {"b", "[::1]:8080"}, {"outside", "127.0.0.1:8080"},
 	} {
-		p.hearsNothing(c.from, "tcp", c.at)
+		p.hearsNothing(c.from, c.at)
 	}
 	// A neighbour on the wire who says that the host's loopback is behind the host.
 	testutil.Run(t, "ip", "netns", "exec", "outside", "sh", "-c",
 		"echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via 192.0.2.1 dev eth0 src 192.0.2.2")
-	p.hearsNothing("outside", "tcp", "127.0.0.1:8080")
-	p.hearsNothing("outside", "tcp", "127.0.0.1:8081")
+	p.hearsNothing("outside", "127.0.0.1:8080")
+	p.hearsNothing("outside", "127.0.0.1:8081")
 
 	// Gone with the pins, seen by CHECK, put back by repair.
 	links, err := filepath.Glob("/sys/fs/bpf/emerita-v2/port_*_link")
@@ -57,7 +57,7 @@ func TestPortsOnLoopback(t *testing.T) {
 		t.Fatalf("links: %q, %v", links, err)
 	}
 	testutil.Run(t, "rm", links...)
-	p.hearsNothing("host", "tcp", "127.0.0.1:8080")
+	p.hearsNothing("host", "127.0.0.1:8080")
 	const same = `[{"hostPort":8080,"containerPort":80}]`
 	if out := p.checked("a", same, cniproto.CodeNetlink); !strings.Contains(out, "emerita repair") {
 		t.Error(out)
@@ -67,8 +67,8 @@ func TestPortsOnLoopback(t *testing.T) {
 	all()
 
 	p.must("DEL", "a")
-	p.hearsNothing("host", "tcp", "127.0.0.1:8080")
-	p.hearsNothing("host", "tcp", "127.0.0.1:8081")
+	p.hearsNothing("host", "127.0.0.1:8080")
+	p.hearsNothing("host", "127.0.0.1:8081")
 	p.must("DEL", "b")
 	p.mustCLI("gc", "--keep-none")
 	if out, err := exec.Command("ls", "/sys/fs/bpf/emerita-v2").CombinedOutput(); err == nil {
@@ -110,7 +110,7 @@ func TestPortsWithoutPrograms(t *testing.T) {
 	p.serve("a", "tcp", p.address(add("["+web+"]", 0))+":80", "a")
 	p.hears("outside", "tcp", "192.0.2.1:8080", "a hears 192.0.2.2")
 	p.hears("host", "tcp", "192.0.2.1:8080", "a hears 192.0.2.1")
-	p.hearsNothing("host", "tcp", "127.0.0.1:8080")
+	p.hearsNothing("host", "127.0.0.1:8080")
 	p.checked("a", "["+web+"]", 0)
 }
 
@@ -128,5 +128,5 @@ func TestPortsOfClosedHost(t *testing.T) {
 	p.hears("host", "tcp", "192.0.2.1:8080", "a hears 192.0.2.1")
 	p.hears("host", "tcp", "127.0.0.1:8080", "a hears 10.1.0.1")
 	p.hears("far", "tcp", "192.0.2.1:8080", "a hears 10.2.0.2")
-	p.hearsNothing("a", "tcp", "192.0.2.1:8080")
+	p.hearsNothing("a", "192.0.2.1:8080")
 }
