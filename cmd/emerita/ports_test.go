@@ -259,6 +259,34 @@ func TestPortConflicts(t *testing.T) {
 	p.hears("outside", "tcp", "192.0.2.1:7000", "c hears 192.0.2.2")
 }
 
+// TestPortsOfTwoNetworks: runtimes give all ports of a container to each of its networks.
+// The first has them, and keeps them when the other goes.
+func TestPortsOfTwoNetworks(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	const web = `[{"hostPort":8080,"containerPort":80}]`
+	p.serve("a", "tcp", p.add("a", web)+":80", "a")
+	second := func(verb string) {
+		t.Helper()
+		config := p.config
+		defer func() { p.config = config }()
+		p.config = with(otherConfig, web)
+		cmd := p.command(verb, "a")
+		cmd.Env = append(cmd.Env, "CNI_IFNAME=eth1")
+		if out, code := p.outcome(cmd); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	second("ADD")
+	p.hears("outside", "tcp", "192.0.2.1:8080", "a hears 192.0.2.2")
+	if out := testutil.Run(t, "emerita", "ports"); strings.Count(out, "8080") != 2 || strings.Contains(out, "other") {
+		t.Errorf("emerita ports: %s", out)
+	}
+	second("DEL")
+	p.hears("outside", "tcp", "192.0.2.1:8080", "a hears 192.0.2.2")
+	p.checked("a", web, 0)
+}
+
 // TestBadPorts: what cannot be published leaves nothing.
 func TestBadPorts(t *testing.T) {
 	t.Parallel()

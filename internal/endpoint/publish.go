@@ -41,13 +41,15 @@ func (p *Plugin) publish(t tools, l *layout, record *state.Record, undo *undoLis
 	if err := p.openToPrograms(t, l); err != nil {
 		return err
 	}
-	record.Loopback = l.loopback
+	record.Ports, record.Loopback = l.ports, l.loopback
 	p.forgetFlows(l.ports, nil)
 	return nil
 }
 
 // claimPorts makes the ports the attachment's own, unless another one has some: then
-// none of them. One that was left by an attachment that is gone is nobody's.
+// none of them. One that was left by an attachment that is gone is nobody's. One that
+// the same container has by another network stays there: runtimes ask each network of a
+// container for all its ports.
 func (p *Plugin) claimPorts(t tools, l *layout) error {
 	dir, err := t.store.OpenPorts(true)
 	if err != nil {
@@ -55,33 +57,35 @@ func (p *Plugin) claimPorts(t tools, l *layout) error {
 	}
 	defer dir.Close()
 	var left []nft.Port
+	var mine []state.Port
 	for _, port := range l.ports {
 		others, err := dir.Others(port, l.key)
 		if err != nil {
 			return err
 		}
+		elsewhere := false
 		for _, c := range others {
-			r, err := t.store.ByName(c.Holder)
-			if err != nil {
+			holder, err := p.livingHolder(t, c)
+			switch {
+			case err != nil:
 				return err
+			case holder == nil:
+				left = append(left, nft.Port{Protocol: protocolOf(port.Protocol), HostAddr: c.HostIP, HostPort: port.HostPort})
+			case holder.ContainerID == l.key.ContainerID:
+				elsewhere = true
+				p.Log.Info("port stays with the container's other interface", "port", port.String(), "attachment", holder.String())
+			default:
+				return cniproto.Errorf(cniproto.CodePortTaken, "publish port "+port.String()+" for "+l.key.String(),
+					"%s has it: publish another port, or DEL that one first", holder)
 			}
-			if r != nil {
-				if alive, _ := p.aliveness(t.store, t.conn, r.Key.Network)(r.Key.ContainerID, r.Key.IfName); alive {
-					return cniproto.Errorf(cniproto.CodePortTaken, "publish port "+port.String()+" for "+l.key.String(),
-						"%s has it: publish another port, or DEL that one first", r.Key)
-				}
-			}
-			left = append(left, nft.Port{Protocol: protocolOf(port.Protocol), HostAddr: c.HostIP, HostPort: port.HostPort})
+		}
+		if !elsewhere {
+			mine = append(mine, port)
 		}
 	}
-	if len(left) > 0 {
-		conn, err := nft.DeletePorts(left)
-		if conn != nil {
-			defer conn.Close()
-		}
-		if err != nil {
-			return err
-		}
+	l.ports = mine
+	if err := removeLeft(left); err != nil {
+		return err
 	}
 	for _, port := range l.ports {
 		if err := dir.Claim(port, l.key); err != nil {
@@ -89,6 +93,31 @@ func (p *Plugin) claimPorts(t tools, l *layout) error {
 		}
 	}
 	return nil
+}
+
+// livingHolder is the attachment that a claim belongs to; nil if it is gone.
+func (p *Plugin) livingHolder(t tools, c state.Claim) (*state.Key, error) {
+	r, err := t.store.ByName(c.Holder)
+	if r == nil {
+		return nil, err
+	}
+	if alive, _ := p.aliveness(t.store, t.conn, r.Key.Network)(r.Key.ContainerID, r.Key.IfName); alive {
+		return &r.Key, nil
+	}
+	return nil, nil
+}
+
+// removeLeft takes ports out of the table whose attachment is gone. There may be no
+// nftables yet, or any more.
+func removeLeft(ports []nft.Port) error {
+	if len(ports) == 0 {
+		return nil
+	}
+	c, err := nft.DeletePorts(ports)
+	if c != nil {
+		defer c.Close()
+	}
+	return err
 }
 
 // unpublish takes back the ports of an attachment: those that are still its own. What is

@@ -43,11 +43,12 @@ func overlaps(a, b netip.Addr) bool {
 	return a.Is4() == b.Is4() && (a == b || a.IsUnspecified() || b.IsUnspecified())
 }
 
-// Ports is the open directory of claims. Whoever has it open to change something holds
-// the lock of shared objects.
+// Ports is the open directory of claims. Whoever has it open holds the lock of shared
+// objects, so that a file is read once.
 type Ports struct {
 	store *Store
 	fd    int
+	known map[string][]Claim // by name of the file
 }
 
 // OpenPorts opens the directory, and makes it if create is true; else a missing one is
@@ -65,7 +66,7 @@ func (s *Store) OpenPorts(create bool) (*Ports, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open directory of ports: %w", &os.PathError{Op: "open", Path: s.dir + "/" + portsDir, Err: err})
 	}
-	return &Ports{store: s, fd: fd}, nil
+	return &Ports{store: s, fd: fd, known: map[string][]Claim{}}, nil
 }
 
 // ForgetPorts removes the directory of claims if nobody has any.
@@ -90,7 +91,7 @@ type Claim struct {
 // the port's.
 func (d *Ports) Others(p Port, but Key) ([]Claim, error) {
 	claims, err := d.read(p.fileName())
-	return slices.DeleteFunc(claims, func(c Claim) bool {
+	return slices.DeleteFunc(slices.Clone(claims), func(c Claim) bool {
 		return c.Holder == fileName(but) || !overlaps(c.HostIP, p.HostIP)
 	}), err
 }
@@ -160,6 +161,18 @@ func (d *Ports) Names() ([]string, error) {
 // read parses the claims of a file; none if there is no file. Lines that are none, such
 // as a torn last one, are skipped: to write them was the last thing that their ADD did.
 func (d *Ports) read(name string) ([]Claim, error) {
+	claims, ok := d.known[name]
+	if ok {
+		return claims, nil
+	}
+	claims, err := d.parse(name)
+	if err == nil {
+		d.known[name] = claims
+	}
+	return claims, err
+}
+
+func (d *Ports) parse(name string) ([]Claim, error) {
 	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
@@ -196,6 +209,7 @@ func (d *Ports) read(name string) ([]Claim, error) {
 // write puts claims in place of those of a file: by a new file if there is none yet, by
 // a rename otherwise. Without claims the file goes.
 func (d *Ports) write(name string, claims []Claim) error {
+	d.known[name] = claims
 	if len(claims) == 0 {
 		if err := unix.Unlinkat(d.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 			return d.failed("unlink", name, err)
