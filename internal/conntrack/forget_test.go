@@ -47,12 +47,16 @@ func TestForget(t *testing.T) {
 		gone  string
 	}{
 		{nil, ""},
-		{[]Port{{unix.IPPROTO_TCP, netip.IPv4Unspecified(), 53}}, ""},
-		{[]Port{{unix.IPPROTO_UDP, netip.IPv4Unspecified(), 55}}, ""},
-		{[]Port{{unix.IPPROTO_UDP, netip.IPv4Unspecified(), 53}}, "192.0.2.1:53 127.0.0.1:53"},
-		{[]Port{{unix.IPPROTO_UDP, netip.IPv6Unspecified(), 53}}, "[2001:db8::1]:53 [::1]:53"},
-		{[]Port{{unix.IPPROTO_UDP, netip.MustParseAddr("192.0.2.1"), 53}}, "192.0.2.1:53"},
-		{[]Port{{unix.IPPROTO_UDP, netip.MustParseAddr("2001:db8::1"), 53}, {unix.IPPROTO_UDP, netip.IPv4Unspecified(), 54}}, "[2001:db8::1]:53 192.0.2.1:54"},
+		{[]Port{now(unix.IPPROTO_TCP, "0.0.0.0:53")}, ""},
+		{[]Port{now(unix.IPPROTO_UDP, "0.0.0.0:55")}, ""},
+		{[]Port{now(unix.IPPROTO_UDP, "0.0.0.0:53")}, "192.0.2.1:53 127.0.0.1:53"},
+		{[]Port{now(unix.IPPROTO_UDP, "[::]:53")}, "[2001:db8::1]:53 [::1]:53"},
+		{[]Port{now(unix.IPPROTO_UDP, "192.0.2.1:53")}, "192.0.2.1:53"},
+		{[]Port{now(unix.IPPROTO_UDP, "[2001:db8::1]:53"), now(unix.IPPROTO_UDP, "0.0.0.0:54")}, "[2001:db8::1]:53 192.0.2.1:54"},
+		// By where they lead: 127.0.0.1 answers for itself.
+		{[]Port{lead(false, "0.0.0.0:53", "127.0.0.1:53")}, "192.0.2.1:53"},
+		{[]Port{lead(true, "0.0.0.0:53", "127.0.0.1:53")}, "127.0.0.1:53"},
+		{[]Port{lead(true, "0.0.0.0:53", "127.0.0.1:54")}, ""},
 	} {
 		for _, to := range all {
 			send(to)
@@ -73,6 +77,18 @@ func TestForget(t *testing.T) {
 			}
 		}
 	}
+}
+
+// now is a port that leads to a container that nobody has called yet.
+func now(protocol uint8, at string) Port {
+	p := lead(false, at, "10.88.0.2:53")
+	p.Protocol = protocol
+	return p
+}
+
+func lead(gone bool, at, to string) Port {
+	a := netip.MustParseAddrPort(at)
+	return Port{Protocol: unix.IPPROTO_UDP, Addr: a.Addr(), Port: a.Port(), Target: netip.MustParseAddrPort(to), Gone: gone}
 }
 
 // tracked looks into the kernel's own list.

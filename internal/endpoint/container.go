@@ -113,10 +113,12 @@ func addContainerRoutes(b *nlmsg.Batch, l *layout, index int) {
 	}
 }
 
-// mayMerge says whether the kernel would make one route of this and another of
-// its key, and send by either of them (rt6_qualify_for_ecmp of
-// include/net/ip6_route.h).
-func mayMerge(r rtnl.Route) bool { return r.Gateway.Is6() }
+// mayMerge says whether the kernel would send by this route and by another of its key in
+// turn: of IPv6 it makes one of them (rt6_qualify_for_ecmp of include/net/ip6_route.h),
+// and of IPv4 default routes it tries the next one whenever it does not know the
+// neighbour of this one to have answered, which a permanent one never has
+// (fib_select_default of net/ipv4/fib_semantics.c).
+func mayMerge(r rtnl.Route) bool { return r.Gateway.Is6() || r.Gateway.IsValid() && r.Dst.Bits() == 0 }
 
 // defaultMetric6 is what the kernel gives an IPv6 route (IP6_RT_PRIO_USER of
 // include/uapi/linux/ipv6_route.h).
@@ -131,7 +133,10 @@ func addSecondBest(c *nlmsg.Conn, l *layout, index int) error {
 	}
 	var b nlmsg.Batch
 	for _, r := range append(l.linkRoutes(index), l.farRoutes(index)...) {
-		r.Table, r.Priority = cmp.Or(r.Table, unix.RT_TABLE_MAIN), cmp.Or(r.Priority, defaultMetric6)
+		r.Table = cmp.Or(r.Table, unix.RT_TABLE_MAIN)
+		if r.Dst.Addr().Is6() {
+			r.Priority = cmp.Or(r.Priority, defaultMetric6)
+		}
 		if !mayMerge(r) || slices.ContainsFunc(have, func(h rtnl.Route) bool {
 			return h.Dst == r.Dst && h.Gateway == r.Gateway && h.Table == r.Table && h.Priority == r.Priority
 		}) {

@@ -3,6 +3,7 @@
 package endpoint
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -28,13 +29,14 @@ type closer interface {
 	Close() error
 }
 
-// forgetFlows has the kernel forget the connections to ports whose target has changed, so
-// that their next packet goes where the port leads now; a client of UDP would else send
+// forgetFlows has the kernel forget the connections to ports of an attachment that lead
+// elsewhere, or if it is gone those that lead to it, so that their next packet goes where
+// the port leads now; a client of UDP would else send
 // to nobody for as long as it sends. To search the table of connections takes longer than
 // an ADD, and so does it to close what rest is: both are left to a process in the
 // background, which ends within milliseconds. Where that cannot be started, the caller
 // waits.
-func (p *Plugin) forgetFlows(ports []state.Port, rest closer) {
+func (p *Plugin) forgetFlows(ports []state.Port, gone bool, rest closer) {
 	tracked := len(ports) > 0 && conntrack.Tracked()
 	if rest == nil && !tracked {
 		return
@@ -42,10 +44,11 @@ func (p *Plugin) forgetFlows(ports []state.Port, rest closer) {
 	if !tracked {
 		ports = nil
 	}
-	err := p.background(ports, rest)
+	args := flowArgs(ports, gone)
+	err := p.background(args, rest)
 	if err != nil {
 		p.Log.Debug("forget connections in the foreground", "err", err)
-		if err := ForgetFlows(flowArgs(ports)); err != nil {
+		if err := ForgetFlows(args); err != nil {
 			p.Log.Warn("connections to published ports may go on to where they led", "err", err)
 		}
 	}
@@ -56,7 +59,7 @@ func (p *Plugin) forgetFlows(ports []state.Port, rest closer) {
 
 // background runs ForgetFlowsCommand with the descriptor of rest, in a session of its own
 // and with no other descriptor of ours.
-func (p *Plugin) background(ports []state.Port, rest closer) error {
+func (p *Plugin) background(args []string, rest closer) error {
 	if p.Self == "" {
 		return fmt.Errorf("no program to run")
 	}
@@ -69,7 +72,7 @@ func (p *Plugin) background(ports []state.Port, rest closer) error {
 	if rest != nil {
 		files = append(files, uintptr(rest.FD()))
 	}
-	pid, err := syscall.ForkExec(p.Self, append([]string{"emerita", ForgetFlowsCommand}, flowArgs(ports)...), &syscall.ProcAttr{
+	pid, err := syscall.ForkExec(p.Self, append([]string{"emerita", ForgetFlowsCommand}, args...), &syscall.ProcAttr{
 		Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
@@ -79,30 +82,40 @@ func (p *Plugin) background(ports []state.Port, rest closer) error {
 	return nil
 }
 
-// flowArgs are ports as arguments of a process: PROTOCOL,ADDRESS,PORT.
-func flowArgs(ports []state.Port) []string {
+// flowArgs are ports as arguments of a process: PROTOCOL,ADDRESS,PORT,TARGET,GONE.
+func flowArgs(ports []state.Port, gone bool) []string {
 	var args []string
 	for _, p := range ports {
-		args = append(args, fmt.Sprintf("%d,%s,%d", protocolOf(p.Protocol), p.HostIP, p.HostPort))
+		args = append(args, fmt.Sprintf("%d,%s,%d,%s,%t", protocolOf(p.Protocol), p.HostIP, p.HostPort,
+			netip.AddrPortFrom(p.ContainerIP, p.ContainerPort), gone))
 	}
 	return args
+}
+
+func parseFlow(arg string) (p conntrack.Port, err error) {
+	f := strings.Split(arg, ",")
+	if len(f) != 5 {
+		return p, fmt.Errorf("%d fields", len(f))
+	}
+	protocol, err1 := strconv.ParseUint(f[0], 10, 8)
+	port, err2 := strconv.ParseUint(f[2], 10, 16)
+	var errs [3]error
+	p.Protocol, p.Port = uint8(protocol), uint16(port)
+	p.Addr, errs[0] = netip.ParseAddr(f[1])
+	p.Target, errs[1] = netip.ParseAddrPort(f[3])
+	p.Gone, errs[2] = strconv.ParseBool(f[4])
+	return p, errors.Join(err1, err2, errors.Join(errs[:]...))
 }
 
 // ForgetFlows is what ForgetFlowsCommand does.
 func ForgetFlows(args []string) error {
 	var ports []conntrack.Port
 	for _, arg := range args {
-		f := strings.Split(arg, ",")
-		if len(f) != 3 {
-			return fmt.Errorf("%q: want PROTOCOL,ADDRESS,PORT", arg)
+		p, err := parseFlow(arg)
+		if err != nil {
+			return fmt.Errorf("%q: %w: want PROTOCOL,ADDRESS,PORT,TARGET,GONE", arg, err)
 		}
-		protocol, err1 := strconv.ParseUint(f[0], 10, 8)
-		addr, err2 := netip.ParseAddr(f[1])
-		port, err3 := strconv.ParseUint(f[2], 10, 16)
-		if err1 != nil || err2 != nil || err3 != nil {
-			return fmt.Errorf("%q: want PROTOCOL,ADDRESS,PORT", arg)
-		}
-		ports = append(ports, conntrack.Port{Protocol: uint8(protocol), Addr: addr, Port: uint16(port)})
+		ports = append(ports, p)
 	}
 	if len(ports) == 0 {
 		return nil

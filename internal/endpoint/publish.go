@@ -42,7 +42,7 @@ func (p *Plugin) publish(t tools, l *layout, record *state.Record, undo *undoLis
 		return err
 	}
 	record.Ports, record.Loopback = l.ports, l.loopback
-	p.forgetFlows(l.ports, nil)
+	p.forgetFlows(l.ports, false, nil)
 	return nil
 }
 
@@ -158,7 +158,7 @@ func (p *Plugin) unpublish(store *state.Store, conn *nlmsg.Conn, l *layout) erro
 		}
 		return errors.Join(errs...)
 	})
-	p.forgetFlows(own, rest)
+	p.forgetFlows(own, true, rest)
 	return cniproto.Wrap(cniproto.CodeNetlink, "take back the ports of "+k.String(), err)
 }
 
