@@ -52,6 +52,9 @@ static long (*const bpf_check_mtu)(struct __sk_buff *skb, __u32 ifindex, __u32 *
 static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, int size,
 				    __u32 flags) = (void *)BPF_FUNC_fib_lookup;
 static __u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)BPF_FUNC_get_netns_cookie;
+static __u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)BPF_FUNC_get_socket_cookie;
+static void *(*const bpf_sk_storage_get)(void *map, void *sk, void *value,
+					 __u64 flags) = (void *)BPF_FUNC_sk_storage_get;
 static long (*const bpf_getsockopt)(void *ctx, int level, int name, void *value,
 				    int size) = (void *)BPF_FUNC_getsockopt;
 static long (*const bpf_setsockopt)(void *ctx, int level, int name, const void *value,

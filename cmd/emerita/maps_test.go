@@ -18,7 +18,7 @@ import (
 func (h *host) entries() map[string]int {
 	h.t.Helper()
 	out := map[string]int{}
-	for _, name := range []string{"interfaces", "endpoints", "allowed", "counts", "sockets", "published"} {
+	for _, name := range []string{"interfaces", "endpoints", "allowed", "counts", "sockets", "published", "loopback"} {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(pins, name), nil)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 )
 
-// The layouts of bpf/lib/{endpoint,interface,published,socket}.h, written by
+// The layouts of bpf/lib/{endpoint,interface,loopback,published,socket}.h, written by
 // hand because they are encoded on the path of every ADD. TestLayout compares them with the object's BTF.
 
 // Flags of an interface (enum interface_flags).
@@ -43,6 +43,9 @@ const (
 	endpointSize  = 32
 	socketSize    = 32
 	socketIndexAt = 8 // where a socket policy has the index of the host end
+
+	loopbackSize    = 24
+	loopbackIndexAt = 16 // where a port of the loopback has it
 )
 
 // flagUnpaced is the flag of a socket policy (enum socket_flags).
@@ -125,4 +128,20 @@ const (
 // publishedKey is struct published_key.
 func publishedKey(ifindex int, port uint16, protocol, side uint8) []byte {
 	return append(binary.BigEndian.AppendUint16(indexKey(ifindex), port), protocol, side)
+}
+
+// loopbackKey is struct loopback_key.
+func loopbackKey(netnsCookie uint64, p Port) []byte {
+	a := p.HostAddr.As16()
+	k := binary.NativeEndian.AppendUint64(make([]byte, 0, 32), netnsCookie)
+	k = binary.BigEndian.AppendUint16(append(k, a[:]...), p.HostPort)
+	return append(k, p.Protocol, 0, 0, 0, 0, 0)
+}
+
+// loopbackValue is struct loopback_port.
+func loopbackValue(ifindex int, p Port) []byte {
+	a := p.Addr.As16()
+	v := append(make([]byte, 0, loopbackSize), a[:]...)
+	v = binary.BigEndian.AppendUint16(append(v, indexKey(ifindex)...), p.Port)
+	return append(v, 0, 0)
 }

@@ -54,6 +54,11 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	sockets := spec.Maps[pinSockets]
+	spec, err = loadPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loopback := spec.Maps[pinLoopback]
 	u32 := func(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 	u64 := func(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
 	e := Endpoint{
@@ -63,6 +68,8 @@ func TestLayout(t *testing.T) {
 	}
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	mapped := netip.AddrFrom16(v4.As16()).AsSlice()
+	port4 := Port{Protocol: 6, HostAddr: netip.IPv4Unspecified(), HostPort: 0x5152, Addr: v4, Port: 0x5354}
+	port6 := Port{Protocol: 17, HostAddr: netip.IPv6Loopback(), HostPort: 0x5152, Addr: v6, Port: 0x5354}
 	for _, c := range []struct {
 		name string
 		typ  btf.Type
@@ -92,6 +99,18 @@ func TestLayout(t *testing.T) {
 		}},
 		{"published port", maps[pinPublished].Key, publishedKey(7, 0x5152, 6, sideHost), map[string][]byte{
 			"ifindex": u32(7), "port": be16(0x5152), "protocol": {6}, "side": {1},
+		}},
+		{"key of a port of all IPv4", loopback.Key, loopbackKey(9, port4), map[string][]byte{
+			"netns": u64(9), "addr": netip.MustParseAddr("::ffff:0.0.0.0").AsSlice(), "port": be16(0x5152), "protocol": {6}, "pad": make([]byte, 5),
+		}},
+		{"key of a port of ::1", loopback.Key, loopbackKey(9, port6), map[string][]byte{
+			"netns": u64(9), "addr": netip.IPv6Loopback().AsSlice(), "port": be16(0x5152), "protocol": {17}, "pad": make([]byte, 5),
+		}},
+		{"port of IPv4", loopback.Value, loopbackValue(7, port4), map[string][]byte{
+			"addr": mapped, "ifindex": u32(7), "port": be16(0x5354), "pad": {0, 0},
+		}},
+		{"port of IPv6", loopback.Value, loopbackValue(7, port6), map[string][]byte{
+			"addr": v6.AsSlice(), "ifindex": u32(7), "port": be16(0x5354), "pad": {0, 0},
 		}},
 		{"allowed network", maps[pinAllowed].Key, allowanceKey(7, 8), map[string][]byte{"ifindex": u32(7), "pad": u32(0), "network": u64(8)}},
 	} {

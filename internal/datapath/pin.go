@@ -36,6 +36,7 @@ const (
 	pinCounts     = "counts"
 	pinSockets    = "sockets"
 	pinPublished  = "published"
+	pinLoopback   = "loopback"
 )
 
 // isBPFFS says whether a bpffs is mounted at a path.

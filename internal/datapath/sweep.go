@@ -31,6 +31,7 @@ func Sweep(gone func(ifindex int) bool) error {
 	inKey := func(key, _ []byte) int { return int(binary.NativeEndian.Uint32(key)) }
 	inValue := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value)) }
 	ofSocket := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value[socketIndexAt:])) }
+	ofLoopback := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value[loopbackIndexAt:])) }
 	return errors.Join(
 		sweep(filepath.Join(dir, pinInterfaces), inKey, gone),
 		sweep(filepath.Join(dir, pinCounts), inKey, gone),
@@ -38,6 +39,7 @@ func Sweep(gone func(ifindex int) bool) error {
 		sweep(filepath.Join(dir, pinEndpoints), inValue, gone),
 		sweep(filepath.Join(dir, pinSockets), ofSocket, gone),
 		sweep(filepath.Join(dir, pinPublished), inKey, gone),
+		sweep(filepath.Join(dir, pinLoopback), ofLoopback, gone),
 	)
 }
 

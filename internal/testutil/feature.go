@@ -26,6 +26,8 @@ const (
 	SockMap          Feature = "sockmap"            // maps of sockets, and programs on their messages
 	SockOps          Feature = "sockops"            // programs on the sockets of a cgroup
 	Cgroup2          Feature = "cgroup2"            // the unified hierarchy, which can be mounted
+	MPTCP            Feature = "mptcp"              // TCP over many paths
+	PeerName         Feature = "peer-name"          // programs on getpeername of a cgroup's sockets
 	TLS              Feature = "tls"                // the upper layer protocol
 	FQ               Feature = "fq"                 // the qdisc that paces flows
 	BBR              Feature = "bbr"                // the congestion control
@@ -56,6 +58,8 @@ var probers = map[Feature]*prober{
 	SockMap:          {probe: probeSockMap},
 	SockOps:          {probe: probeSockOps},
 	Cgroup2:          {probe: probeCgroup2},
+	MPTCP:            {probe: probeMPTCP},
+	PeerName:         {probe: probePeerName},
 	TLS:              {probe: probeTLS},
 	FQ:               {probe: probeFQ},
 	BBR:              {probe: probeBBR},

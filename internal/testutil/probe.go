@@ -124,6 +124,14 @@ func probeTCPOption(option int, value string) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptString(fd, unix.IPPROTO_TCP, option, value))
 }
 
+func probeMPTCP() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	return unix.Close(fd)
+}
+
 func probeBBR() error { return probeTCPOption(unix.TCP_CONGESTION, "bbr") }
 
 // probeTLS tells the refusal of a socket that is not connected, by the protocol

@@ -51,6 +51,26 @@ func probeSockOps() (err error) {
 	})
 }
 
+// probePeerName attaches one of the youngest programs on sockets' addresses likewise; the
+// kernel takes none that could say no.
+func probePeerName() error {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "probe", Type: ebpf.CGroupSockAddr, AttachType: ebpf.AttachCgroupInet4GetPeername, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
+	})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return inCgroup2(func(dir string) error {
+		l, err := link.AttachCgroup(link.CgroupOptions{Path: dir, Attach: ebpf.AttachCgroupInet4GetPeername, Program: p})
+		if err != nil {
+			return err
+		}
+		return l.Close()
+	})
+}
+
 func probeCgroup2() error { return inCgroup2(func(string) error { return nil }) }
 
 // inCgroup2 makes a cgroup in the unified hierarchy, mounted aside, and removes both.
