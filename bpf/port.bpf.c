@@ -91,6 +91,8 @@ static __always_inline void note_datagram(struct bpf_sock_addr *ctx, const struc
 	known = bpf_map_lookup_elem(&datagrams, &key);
 	if (!known || !same_peer(known, asked))
 		bpf_map_update_elem(&datagrams, &key, asked, BPF_ANY);
+	if (same_peer(&led->container, &key.container))
+		led->asked = *asked; /* it was connected to the same before */
 }
 
 /* What the application had asked for, if it was led to a container; NULL if it is to see

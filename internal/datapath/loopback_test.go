@@ -188,6 +188,10 @@ func TestLoopbackPorts(t *testing.T) {
 		ask(udp, "127.0.0.3:8080", "second at 127.0.0.3:8080")
 		disconnect()
 		ask(loose, "127.0.0.1:8080", "container from 127.0.0.1:8080")
+		ask(udp, "127.0.0.1:8080", "container at 127.0.0.1:8080")
+		disconnect()
+		ask(loose, "127.0.0.4:8084", "container from 127.0.0.4:8084") // the same port of the container
+		ask(udp, "127.0.0.1:8080", "container at 127.0.0.1:8080")
 	})
 	onPorts(t, "asked by MPTCP, which is told of the container itself", func(t *testing.T, h *Handle) {
 		testutil.Needs(t, testutil.MPTCP)

@@ -54,9 +54,9 @@ func looped(netnsCookie uint64, ifindex int, ports []Port) (all bpfsys.Entries) 
 // on devices for which of them isolation makes an exception, and those on the cgroup
 // root which loopback addresses of the host's network namespace (SO_NETNS_COOKIE) lead to
 // it, in place of whoever had them. Only what has the programs on its device may have
-// ports that are open: by its source an answer is known. It goes on where a map is not pinned, because
-// LoadPorts was not called or the programs are another build's; the error wraps
-// fs.ErrNotExist then.
+// ports that are open: by its source an answer is known. It goes on where a map is not
+// pinned, because LoadPorts was not called or the programs are another build's; the
+// error wraps fs.ErrNotExist then.
 func (h *Handle) Publish(netnsCookie uint64, ifindex int, ports []Port) error {
 	for _, p := range ports {
 		if p.HostAddr.Is4() != p.Addr.Is4() {
