@@ -145,6 +145,9 @@ func (p *Plugin) unpublish(store *state.Store, conn *nlmsg.Conn, l *layout) erro
 				own = append(own, port)
 			}
 		}
+		if len(own) == 0 {
+			return nil
+		}
 		table, err := nft.DeletePorts(tablePorts(k, own))
 		if table != nil {
 			rest = table
