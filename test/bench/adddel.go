@@ -5,25 +5,19 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
-	"time"
 )
-
-// maxFailures ends a run in which too much goes wrong to be worth the wait.
-const maxFailures = 20
 
 // A runner measures one plan in the sandbox.
 type runner struct {
-	ctx      context.Context
-	plan     plan
-	work     string
-	progress io.Writer
-	hosts    []*host
-	res      *results
+	caller
+	plan  plan
+	work  string
+	hosts []*host
+	res   *results
 }
 
 // runAddDel measures what the plan says and returns the results, encoded.
@@ -32,10 +26,11 @@ func runAddDel(ctx context.Context, work string, encoded []byte, progress io.Wri
 	if err := json.Unmarshal(encoded, &p); err != nil {
 		return nil, fmt.Errorf("decode plan: %w", err)
 	}
-	r := &runner{ctx: ctx, plan: p, work: work, progress: progress, res: &results{Plan: p, Failures: []string{}}}
+	r := &runner{caller: newCaller(ctx, p.Settle, progress), plan: p, work: work, res: &results{Plan: p}}
 	if err := r.measure(); err != nil {
 		return nil, err
 	}
+	r.res.Failures = r.failures
 	return r.res.encode()
 }
 
@@ -122,85 +117,12 @@ func (r *runner) programs() []program {
 	return programs
 }
 
-// cycle times one ADD and one DEL, and sees to it that the interface is gone the
-// moment that DEL returns. It records them unless they only warm up. An error is
-// one that ends the run; what a plugin does wrong is noted in the results.
+// cycle takes one ADD and one DEL, and records them unless they only warm up.
 func (r *runner) cycle(h *host, c *container, section string, n int, record bool) error {
-	a := h.attachmentOf(c)
-	add, err := h.add(r.ctx, a)
-	if err != nil {
-		return errors.Join(r.fail(h, err), r.abandon(h, a))
-	}
-	end, err := c.hostEnd()
-	if err != nil {
-		return errors.Join(r.fail(h, err), r.abandon(h, a))
-	}
-	late, err := r.quiet()
-	if err != nil {
-		return err
-	}
-	add.cpu += late
-
-	del, delErr := h.del(r.ctx, a)
-	if delErr == nil {
-		delErr = h.gone(c, end)
-	}
-	if late, err = r.quiet(); err != nil {
-		return err
-	}
-	del.cpu += late
-	if delErr != nil {
-		return r.fail(h, delErr)
-	}
-	if record {
+	add, del, ok, err := r.caller.cycle(h, h.attachmentOf(c), nil)
+	if err == nil && ok && record {
 		r.res.add(key{section, h.name, opAdd, n}, add)
 		r.res.add(key{section, h.name, opDel, n}, del)
 	}
-	return nil
-}
-
-// abandon deletes what a failed ADD may have left, so that the next one is not
-// disturbed.
-func (r *runner) abandon(h *host, a *attachment) error {
-	if _, err := h.del(r.ctx, a); err != nil {
-		return r.fail(h, err)
-	}
-	_, err := r.quiet()
 	return err
-}
-
-// fail notes what a plugin did wrong, and ends the run if that is too much.
-func (r *runner) fail(h *host, err error) error {
-	if r.ctx.Err() != nil {
-		return r.ctx.Err()
-	}
-	r.res.Failures = append(r.res.Failures, h.name+": "+err.Error())
-	r.say("%s", r.res.Failures[len(r.res.Failures)-1])
-	if len(r.res.Failures) >= maxFailures {
-		return fmt.Errorf("%d calls went wrong, the last: %w", len(r.res.Failures), err)
-	}
-	return nil
-}
-
-// quiet waits until nothing of the last call runs any more, and returns the CPU
-// time of what that call had left running.
-func (r *runner) quiet() (time.Duration, error) {
-	cpu, err := reap(r.ctx)
-	if err != nil {
-		return 0, err
-	}
-	return cpu, r.pause(r.plan.Settle)
-}
-
-func (r *runner) pause(d time.Duration) error {
-	select {
-	case <-r.ctx.Done():
-		return r.ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
-func (r *runner) say(format string, args ...any) {
-	fmt.Fprintf(r.progress, format+"\n", args...)
 }

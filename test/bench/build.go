@@ -42,6 +42,7 @@ func build(ctx context.Context, work, emerita string, stderr io.Writer) (machine
 	for name, source := range map[string]string{
 		"bridge":     pluginModule + "/plugins/main/bridge",
 		"ptp":        pluginModule + "/plugins/main/ptp",
+		"portmap":    pluginModule + "/plugins/meta/portmap",
 		"host-local": pluginModule + "/plugins/ipam/host-local",
 		"empty":      empty,
 	} {

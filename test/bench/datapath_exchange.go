@@ -95,12 +95,20 @@ func (p *side) kill() {
 
 // sample takes one sample of a metric on a path.
 func (p *path) sample(ctx context.Context, m metric, s traffic.Spec, cpus [2]int) (res traffic.Result, err error) {
+	client, server, address := p.ends(m.Scope)
+	if m.Kind == witness {
+		ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
+		defer cancel()
+		return iperf3(ctx, client, server, address, cpus)
+	}
+	return takeSample(ctx, client, server, s, cpus, func(port uint16) netip.AddrPort { return netip.AddrPortFrom(address, port) })
+}
+
+// takeSample takes one sample of traffic. The client connects to what target says of the port
+// on which the server listens.
+func takeSample(ctx context.Context, clientEnd, serverEnd end, s traffic.Spec, cpus [2]int, target func(port uint16) netip.AddrPort) (res traffic.Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
 	defer cancel()
-	clientEnd, serverEnd, address := p.ends(m.Scope)
-	if m.Kind == witness {
-		return iperf3(ctx, clientEnd, serverEnd, address, cpus)
-	}
 	s.CPU = cpus[1]
 	server, err := startSide(ctx, serverEnd, serverCommand, s)
 	if err != nil {
@@ -111,13 +119,13 @@ func (p *path) sample(ctx context.Context, m metric, s traffic.Spec, cpus [2]int
 		server.kill()
 		return res, errors.Join(err, errors.New(server.stderr.String()))
 	}
-	s.CPU, s.Server = cpus[0], netip.AddrPortFrom(address, ready.Port)
+	s.CPU, s.Server = cpus[0], target(ready.Port)
 	client, err := startSide(ctx, clientEnd, clientCommand, s)
 	if err != nil {
 		server.kill()
 		return res, err
 	}
-	if m.Kind.ServerMeasures() {
+	if s.Kind.ServerMeasures() {
 		err = server.line(&res)
 		if err != nil {
 			server.kill()

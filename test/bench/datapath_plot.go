@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"image/color"
 	"math"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
 )
 
 // writePathPlots draws throughput and latency side by side, as SVG and PNG.
@@ -55,45 +53,26 @@ func relativePlot(r *pathResults, title string, bars []bar) (*plot.Plot, error) 
 	variants := slices.DeleteFunc([]string{pathLoopback, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal}, func(v string) bool {
 		return !slices.Contains(r.Plan.Variants, v)
 	})
-	const width = vg.Length(13)
-	for i, variant := range variants {
-		var values plotter.Values
-		var labels plotter.XYLabels
+	groups := make([]string, len(bars))
+	var all []barSeries
+	for _, variant := range variants {
+		series := barSeries{what: variant, color: pathHue(variant)}
 		for x, b := range bars {
+			groups[x] = b.label
 			ratio := r.ratioOf(pathKey{b.metric, variant}, pathKey{b.metric, pathBridge}, func(s *pathSeries) []float64 { return s.Value })
-			text := timesText(ratio)
+			series.labels = append(series.labels, timesText(ratio))
 			if math.IsNaN(ratio) {
 				ratio = 0 // what was not measured has no bar
 			}
-			values = append(values, ratio)
-			labels.XYs = append(labels.XYs, plotter.XY{X: float64(x), Y: ratio})
-			labels.Labels = append(labels.Labels, text)
+			series.values = append(series.values, ratio)
 			p.Y.Max = max(p.Y.Max, ratio)
 		}
-		offset := width * (vg.Length(i) - vg.Length(len(variants)-1)/2)
-		chart, err := plotter.NewBarChart(values, width)
-		if err != nil {
-			return nil, fmt.Errorf("plot %q: %w", variant, err)
-		}
-		chart.Color, chart.Offset, chart.LineStyle.Width = pathHue(variant), offset, 0
-		texts, err := plotter.NewLabels(labels)
-		if err != nil {
-			return nil, fmt.Errorf("plot labels of %q: %w", variant, err)
-		}
-		for j := range texts.TextStyle {
-			texts.TextStyle[j].Font.Size = vg.Points(5)
-			texts.TextStyle[j].XAlign = draw.XCenter
-		}
-		texts.Offset = vg.Point{X: offset, Y: vg.Points(2)}
-		p.Add(chart, texts)
-		p.Legend.Add(variant, chart)
+		all = append(all, series)
 	}
-	names := make([]string, len(bars))
-	for i, b := range bars {
-		names[i] = b.label
+	if err := addBars(p, groups, all, 5); err != nil {
+		return nil, err
 	}
-	p.NominalX(names...)
-	p.X.Min, p.X.Max = -0.5, float64(len(bars))-0.5
+	p.X.Min, p.X.Max = -0.5, float64(len(groups))-0.5
 	p.Y.Max *= 1.5 // room for the legend
 	return p, nil
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -15,24 +14,13 @@ const pathReportName = "datapath"
 
 // writePathReport prints the tables and writes report, raw data and plots.
 func writePathReport(dir string, r *pathResults, stdout io.Writer) error {
-	for _, t := range pathTables(r) {
-		if err := t.text(stdout); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make report directory: %w", err)
-	}
 	raw, err := r.encode()
 	if err != nil {
 		return err
 	}
 	base := filepath.Join(dir, pathReportName)
-	if err := os.WriteFile(base+".json", raw, 0o644); err != nil {
-		return fmt.Errorf("write raw data: %w", err)
-	}
-	if err := os.WriteFile(base+".md", []byte(pathMarkdown(r)), 0o644); err != nil {
-		return fmt.Errorf("write report: %w", err)
+	if err := writeFiles(base, pathTables(r), raw, pathMarkdown(r), stdout); err != nil {
+		return err
 	}
 	return writePathPlots(base, r)
 }
@@ -60,7 +48,7 @@ connect, one byte each way, close. Compare within one run: absolute figures belo
 	for _, t := range pathTables(r) {
 		t.markdown(&b)
 	}
-	writeFailures(&b, r.Failures)
+	writeList(&b, "Failures", r.Failures)
 	return b.String()
 }
 

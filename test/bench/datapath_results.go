@@ -3,9 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"math"
 	"slices"
 
@@ -64,22 +61,8 @@ func (r *pathResults) find(k pathKey) *pathSeries {
 
 func thousandths(f float64) float64 { return math.Round(f*1000) / 1000 }
 
-// encode writes one series per line, like that of results.
 func (r *pathResults) encode() ([]byte, error) {
 	head := *r
 	head.Series = nil
-	b, err := json.MarshalIndent(head, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("encode results: %w", err)
-	}
-	var lines [][]byte
-	for _, s := range r.Series {
-		line, err := json.Marshal(s)
-		if err != nil {
-			return nil, fmt.Errorf("encode series %v: %w", s.pathKey, err)
-		}
-		lines = append(lines, append([]byte("    "), line...))
-	}
-	b = bytes.TrimSuffix(b, []byte("null\n}"))
-	return slices.Concat(b, []byte("[\n"), bytes.Join(lines, []byte(",\n")), []byte("\n  ]\n}\n")), nil
+	return encodeLines(head, r.Series)
 }

@@ -127,7 +127,12 @@ func spreadText(s *pathSeries, values func(*pathSeries) []float64) string {
 	if s == nil {
 		return "–"
 	}
-	w := summarize(values(s))
+	return spreadOf(values(s))
+}
+
+// spreadOf writes median, least and greatest.
+func spreadOf(samples []float64) string {
+	w := summarize(samples)
 	return fmt.Sprintf("%s (%s–%s)", figure(w.median), figure(w.min), figure(w.max))
 }
 

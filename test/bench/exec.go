@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,11 @@ const callTimeout = time.Minute
 // A sample is one timed call.
 type sample struct {
 	wall, cpu time.Duration
+}
+
+func (s *sample) plus(other sample) {
+	s.wall += other.wall
+	s.cpu += other.cpu
 }
 
 // start runs a program on the host and waits for it, as libcni does: the clock
@@ -55,6 +61,7 @@ func (h *host) start(ctx context.Context, program string, stdin []byte, env ...s
 type attachment struct {
 	*container
 	id     string
+	ports  []portMapping
 	result []byte
 }
 
@@ -63,12 +70,12 @@ func (h *host) attachmentOf(c *container) *attachment {
 	return &attachment{container: c, id: fmt.Sprintf("bench-%s-%06d", h.name, h.seq.Add(1))}
 }
 
-func (h *host) call(ctx context.Context, command string, a *attachment) (sample, []byte, error) {
-	stdin, err := h.stdin(a.result)
+func (h *host) call(ctx context.Context, command string, l link, a *attachment) (sample, []byte, error) {
+	stdin, err := l.stdin(a.result, a.ports)
 	if err != nil {
 		return sample{}, nil, err
 	}
-	s, out, err := h.start(ctx, filepath.Join(h.bin, h.plugin), stdin,
+	s, out, err := h.start(ctx, filepath.Join(h.bin, l.plugin), stdin,
 		"CNI_COMMAND="+command, "CNI_CONTAINERID="+a.id, "CNI_NETNS="+a.path, "CNI_IFNAME="+a.ifname)
 	if err != nil {
 		return s, nil, fmt.Errorf("%s %q: %w", command, a.id, err)
@@ -76,30 +83,43 @@ func (h *host) call(ctx context.Context, command string, a *attachment) (sample,
 	return s, out, nil
 }
 
-// add attaches and keeps the result for del.
+// add attaches and keeps the result, of which each plugin of a chain gets that of the
+// one before and del the last. The sample is the sum of the plugins.
 func (h *host) add(ctx context.Context, a *attachment) (sample, error) {
-	s, out, err := h.call(ctx, opAdd, a)
-	if err != nil {
-		return s, err
+	var s sample
+	for _, l := range h.chain() {
+		one, out, err := h.call(ctx, opAdd, l, a)
+		s.plus(one)
+		if err != nil {
+			return s, err
+		}
+		a.result = out
 	}
 	var result struct {
 		IPs []struct {
 			Address string `json:"address"`
 		} `json:"ips"`
 	}
-	if err := json.Unmarshal(out, &result); err != nil {
+	if err := json.Unmarshal(a.result, &result); err != nil {
 		return s, fmt.Errorf("decode the result of ADD %q: %w", a.id, err)
 	}
 	if len(result.IPs) != 1 || result.IPs[0].Address == "" {
-		return s, fmt.Errorf("ADD %q: expected one address, got %s", a.id, out)
+		return s, fmt.Errorf("ADD %q: expected one address, got %s", a.id, a.result)
 	}
-	a.result = out
 	return s, nil
 }
 
+// del detaches, the plugins of a chain in reverse order.
 func (h *host) del(ctx context.Context, a *attachment) (sample, error) {
-	s, _, err := h.call(ctx, opDel, a)
-	return s, err
+	var s sample
+	for _, l := range slices.Backward(h.chain()) {
+		one, _, err := h.call(ctx, opDel, l, a)
+		s.plus(one)
+		if err != nil {
+			return s, err
+		}
+	}
+	return s, nil
 }
 
 // reap waits for what plugins left running, which the sandbox inherited, and

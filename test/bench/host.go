@@ -17,6 +17,9 @@ import (
 // netnsDir is where the network namespaces of a host's containers are mounted.
 const netnsDir = "/run/netns"
 
+// uplinkAddr is the host's address on the way to the outside.
+const uplinkAddr = "192.0.2.2"
+
 // A host plays the machine for one variant: network and mount namespaces of its
 // own, on a thread that is thrown away with them. Links, routes, rules, locks and
 // state of one variant are thus invisible to the others, which can be measured in
@@ -135,7 +138,7 @@ func (h *host) connect() error {
 	if err := h.enter(); err != nil {
 		return err
 	}
-	if err := errors.Join(up("lo", ""), up("uplink0", "192.0.2.2/24")); err != nil {
+	if err := errors.Join(up("lo", ""), up("uplink0", uplinkAddr+"/24")); err != nil {
 		return err
 	}
 	gateway, err := netlink.ParseAddr("192.0.2.1/32")

@@ -29,6 +29,7 @@ func inspect(work string) (machine, error) {
 		CPUs:       runtime.NumCPU(),
 		Go:         runtime.Version(),
 		IPTables:   "none",
+		NFT:        "none",
 		Filesystem: "other",
 	}
 	cpus, err := os.ReadFile("/proc/cpuinfo")
@@ -52,6 +53,9 @@ func inspect(work string) (machine, error) {
 	}
 	if out, err := exec.Command("iptables", "--version").Output(); err == nil {
 		m.IPTables = strings.TrimSpace(strings.TrimPrefix(string(out), "iptables "))
+	}
+	if out, err := exec.Command("nft", "--version").Output(); err == nil {
+		m.NFT = strings.TrimSpace(strings.TrimPrefix(string(out), "nftables "))
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(work, &fs); err != nil {

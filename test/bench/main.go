@@ -27,10 +27,11 @@ const (
 
 const usage = `bench measures CNI plugins. It has to run as root.
 
-  go run . [flags] [adddel | datapath]
+  go run . [flags] [adddel | datapath | ports]
 
 adddel    wall and CPU time of ADD and DEL: alone, beside many containers, in bursts
 datapath  throughput, latency, packets and connections per second, against loopback as well
+ports     published ports: ADD and DEL with and beside them, connections through them
 
 Without a sub-command it is one after the other.
 
@@ -75,7 +76,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.emerita, "emerita", "../../bin/emerita", "the emerita binary `file`")
 	flags.StringVar(&o.out, "out", "../../docs/benchmarks", "`directory` for the report, the raw data and the plots")
 	flags.StringVar(&o.variants, "variants", "", "what to measure, a comma-separated `list`; by default everything")
-	flags.IntVar(&o.rounds, "rounds", 0, "rounds: of single calls, by default 31; of the data path, by default 7")
+	flags.IntVar(&o.rounds, "rounds", 0, "rounds: of single calls, by default 31; of the data path, by default 7; of published ports, by default 11")
 	flags.BoolVar(&o.quick, "quick", false, "smoke run, a minute for each sub-command; writes to a new temporary directory instead of -out")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
@@ -87,20 +88,28 @@ func run(args []string, stdout, stderr io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("make namespaces: run as root")
 	}
+	type command func(context.Context, options, io.Writer, io.Writer) error
+	var commands []command
 	switch sub := flags.Args(); {
 	case len(sub) == 0:
-		err := addDel(ctx, o, stdout, stderr)
-		if ctx.Err() != nil {
-			return err
-		}
-		return errors.Join(err, dataPath(ctx, o, stdout, stderr))
+		commands = []command{addDel, dataPath, ports}
 	case len(sub) == 1 && sub[0] == "adddel":
-		return addDel(ctx, o, stdout, stderr)
+		commands = []command{addDel}
 	case len(sub) == 1 && sub[0] == "datapath":
-		return dataPath(ctx, o, stdout, stderr)
+		commands = []command{dataPath}
+	case len(sub) == 1 && sub[0] == "ports":
+		commands = []command{ports}
 	default:
 		return fmt.Errorf("sub-command %q: unknown, see -h", strings.Join(sub, " "))
 	}
+	var errs []error
+	for _, c := range commands {
+		errs = append(errs, c(ctx, o, stdout, stderr))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // addDel builds what is measured, measures it in the sandbox and writes the report.
@@ -129,6 +138,22 @@ func dataPath(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return o.measure(ctx, dataPathSection, p.plugins(), p, &res, stderr, func(m machine, dir string) error {
 		res.Machine = m
 		if err := writePathReport(dir, &res, stdout); err != nil {
+			return err
+		}
+		return failed(res.Failures)
+	})
+}
+
+// ports is the same for published ports.
+func ports(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	p, err := newPortsPlan(o.or(11, portsVariantNames()))
+	if err != nil {
+		return err
+	}
+	var res portsResults
+	return o.measure(ctx, portsSection, p.plugins(), p, &res, stderr, func(m machine, dir string) error {
+		res.Machine = m
+		if err := writePortsReport(dir, &res, stdout); err != nil {
 			return err
 		}
 		return failed(res.Failures)

@@ -86,12 +86,21 @@ func variantNames() []string {
 // emerita-plain, which is there to tell the cost of the programs.
 func grows(variant string) bool { return variant != "ptp-masq" && variant != "emerita-plain" }
 
-// A variant is one plugin in one configuration.
+// A variant is one plugin in one configuration, and what is chained behind it.
 type variant struct {
-	name   string
+	name string
+	link
+	behind []link
+}
+
+// A link is one plugin of a chain.
+type link struct {
 	plugin string
 	config map[string]any
 }
+
+// chain is all plugins in the order of ADD.
+func (v variant) chain() []link { return append([]link{v.link}, v.behind...) }
 
 // newVariant gives each variant a network and a subnet of its own. The data
 // directory is the default of host-local, private to the variant's host.
@@ -122,20 +131,23 @@ func configure(name, plugin string, masq bool, octet int) variant {
 		config["bridge"] = "bench0"
 		config["isGateway"] = true
 	}
-	return variant{name: name, plugin: plugin, config: config}
+	return variant{name: name, link: link{plugin, config}}
 }
 
-// stdin is the network configuration, with the result of ADD for DEL, as libcni
-// hands it over.
-func (v variant) stdin(prevResult []byte) ([]byte, error) {
-	config := v.config
+// stdin is the network configuration with the result of what ran before, as libcni
+// hands it over: of the plugin before for ADD, of ADD for DEL. Port mappings are for
+// a plugin that says that it is capable of them.
+func (l link) stdin(prevResult []byte, ports []portMapping) ([]byte, error) {
+	config := maps.Clone(l.config)
 	if prevResult != nil {
-		config = maps.Clone(v.config)
 		config["prevResult"] = json.RawMessage(prevResult)
+	}
+	if _, capable := config["capabilities"]; capable && len(ports) > 0 {
+		config["runtimeConfig"] = map[string]any{"portMappings": ports}
 	}
 	b, err := json.Marshal(config)
 	if err != nil {
-		return nil, fmt.Errorf("encode the configuration of %q: %w", v.name, err)
+		return nil, fmt.Errorf("encode the configuration of %q: %w", l.plugin, err)
 	}
 	return b, nil
 }

@@ -60,7 +60,7 @@ type netConf struct {
 
 func mustConfig(t *testing.T, v variant, prevResult []byte) netConf {
 	t.Helper()
-	b, err := v.stdin(prevResult)
+	b, err := v.stdin(prevResult, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func growthPlot(r *results) (*plot.Plot, error) {
 	p.X.Label.Text = "containers attached"
 	p.Y.Label.Text = "ms, logarithmic"
 	p.Y.Scale = plot.LogScale{}
-	p.Y.Tick.Marker = plot.ConstantTicks(logTicks())
+	p.Y.Tick.Marker = plot.ConstantTicks(logTicks(1000))
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Add(plotter.NewGrid())
 	for _, what := range r.Plan.Variants {
@@ -80,35 +80,12 @@ func growthPlot(r *results) (*plot.Plot, error) {
 				points = append(points, plotter.XY{X: float64(n), Y: summarize(s.Wall).median})
 			}
 		}
-		if len(points) == 0 {
-			continue
+		if err := addLine(p, what, points, hue(what), strings.HasSuffix(what, "-masq")); err != nil {
+			return nil, err
 		}
-		line, dots, err := plotter.NewLinePoints(points)
-		if err != nil {
-			return nil, fmt.Errorf("plot growth of %q: %w", what, err)
-		}
-		line.Color, dots.Color = hue(what), hue(what)
-		line.Width = vg.Points(1.5)
-		if strings.HasSuffix(what, "-masq") {
-			line.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
-		}
-		dots.Shape = draw.CircleGlyph{}
-		p.Add(line, dots)
-		p.Legend.Add(what, line, dots)
 	}
 	p.Y.Min, p.Y.Max = 1, max(p.Y.Max*3, 10) // room for the legend
 	return p, nil
-}
-
-// logTicks labels what a reader can name between 1 ms and 1 s.
-func logTicks() []plot.Tick {
-	var ticks []plot.Tick
-	for _, decade := range []float64{1, 10, 100} {
-		for _, digit := range []float64{1, 2, 5} {
-			ticks = append(ticks, plot.Tick{Value: decade * digit, Label: fmt.Sprint(decade * digit)})
-		}
-	}
-	return append(ticks, plot.Tick{Value: 1000, Label: "1000"})
 }
 
 // barPlot is the wall time of single calls.
@@ -118,38 +95,22 @@ func barPlot(r *results) (*plot.Plot, error) {
 	p.Y.Label.Text = "ms"
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Y.Min = 0
+	var all []barSeries
 	for i, op := range []string{opAdd, opDel} {
-		var values plotter.Values
-		var labels plotter.XYLabels
-		for x, what := range r.Plan.Variants {
+		bars := barSeries{what: op, color: []color.Color{color.RGBA{R: 0x1b, G: 0x6c, B: 0xa8, A: 0xff}, color.RGBA{R: 0xd9, G: 0x8e, B: 0x32, A: 0xff}}[i]}
+		for _, what := range r.Plan.Variants {
 			median := 0.0 // a call that never succeeded has no bar
 			if s := r.find(key{Section: sectionSingle, What: what, Op: op}); s != nil {
 				median = summarize(s.Wall).median
 			}
-			values = append(values, median)
-			labels.XYs = append(labels.XYs, plotter.XY{X: float64(x), Y: median})
-			labels.Labels = append(labels.Labels, fmt.Sprintf("%.1f", median))
+			bars.values = append(bars.values, median)
+			bars.labels = append(bars.labels, fmt.Sprintf("%.1f", median))
 		}
-		bars, err := plotter.NewBarChart(values, barWidth)
-		if err != nil {
-			return nil, fmt.Errorf("plot %s: %w", op, err)
-		}
-		bars.Color = []color.Color{color.RGBA{R: 0x1b, G: 0x6c, B: 0xa8, A: 0xff}, color.RGBA{R: 0xd9, G: 0x8e, B: 0x32, A: 0xff}}[i]
-		bars.LineStyle.Width = 0
-		bars.Offset = barWidth * vg.Length(2*i-1) * 3 / 5
-		texts, err := plotter.NewLabels(labels)
-		if err != nil {
-			return nil, fmt.Errorf("plot labels of %s: %w", op, err)
-		}
-		for j := range texts.TextStyle {
-			texts.TextStyle[j].Font.Size = vg.Points(8)
-			texts.TextStyle[j].XAlign = draw.XCenter
-		}
-		texts.Offset = vg.Point{X: bars.Offset, Y: vg.Points(2)}
-		p.Add(bars, texts)
-		p.Legend.Add(op, bars)
+		all = append(all, bars)
 	}
-	p.NominalX(r.Plan.Variants...)
+	if err := addBars(p, r.Plan.Variants, all, 8); err != nil {
+		return nil, err
+	}
 	p.Y.Max *= 1.15 // room for the labels
 	return p, nil
 }

@@ -15,26 +15,34 @@ const reportName = "adddel"
 
 // writeReport prints the tables and writes report, raw data and plots.
 func writeReport(dir string, r *results, stdout io.Writer) error {
-	for _, t := range tables(r) {
-		if err := t.text(stdout); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make report directory: %w", err)
-	}
 	raw, err := r.encode()
 	if err != nil {
 		return err
 	}
 	base := filepath.Join(dir, reportName)
+	if err := writeFiles(base, tables(r), raw, markdown(r), stdout); err != nil {
+		return err
+	}
+	return writePlots(base, r)
+}
+
+// writeFiles prints the tables, and writes raw data and report.
+func writeFiles(base string, tables []table, raw []byte, markdown string, stdout io.Writer) error {
+	for _, t := range tables {
+		if err := t.text(stdout); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
+		return fmt.Errorf("make report directory: %w", err)
+	}
 	if err := os.WriteFile(base+".json", raw, 0o644); err != nil {
 		return fmt.Errorf("write raw data: %w", err)
 	}
-	if err := os.WriteFile(base+".md", []byte(markdown(r)), 0o644); err != nil {
+	if err := os.WriteFile(base+".md", []byte(markdown), 0o644); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	return writePlots(base, r)
+	return nil
 }
 
 func markdown(r *results) string {
@@ -56,17 +64,18 @@ a plugin makes what all containers share. Compare within one run: absolute times
 	for _, t := range tables(r) {
 		t.markdown(&b)
 	}
-	writeFailures(&b, r.Failures)
+	writeList(&b, "Failures", r.Failures)
 	return b.String()
 }
 
-func writeFailures(b *strings.Builder, failures []string) {
-	if len(failures) == 0 {
+// writeList writes lines below a heading, if there are any.
+func writeList(b *strings.Builder, title string, lines []string) {
+	if len(lines) == 0 {
 		return
 	}
-	b.WriteString("\n## Failures\n\n")
-	for _, f := range failures {
-		fmt.Fprintf(b, "* %s\n", strings.Join(strings.Fields(f), " "))
+	fmt.Fprintf(b, "\n## %s\n\n", title)
+	for _, l := range lines {
+		fmt.Fprintf(b, "* %s\n", strings.Join(strings.Fields(l), " "))
 	}
 }
 

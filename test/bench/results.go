@@ -61,6 +61,7 @@ type machine struct {
 	Plugins    string `json:"plugins"`
 	Emerita    string `json:"emerita,omitempty"`
 	IPTables   string `json:"iptables"`
+	NFT        string `json:"nft,omitempty"`
 	Filesystem string `json:"filesystem"`
 }
 
@@ -89,31 +90,28 @@ func milliseconds(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
 }
 
-// encode writes one series per line, so that the committed file can be compared
-// by eye and by diff.
 func (r *results) encode() ([]byte, error) {
-	head, err := json.MarshalIndent(struct {
-		Machine  machine  `json:"machine"`
-		Plan     plan     `json:"plan"`
-		Failures []string `json:"failures"`
-	}{r.Machine, r.Plan, r.Failures}, "", "  ")
+	head := *r
+	head.Series = nil
+	return encodeLines(head, r.Series)
+}
+
+// encodeLines writes results whose last field, left empty, is series, and one of these
+// per line, so that the committed file can be compared by eye and by diff.
+func encodeLines[S any](head any, series []S) ([]byte, error) {
+	b, err := json.MarshalIndent(head, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode results: %w", err)
 	}
-	var b bytes.Buffer
-	b.Write(bytes.TrimSuffix(head, []byte("\n}")))
-	b.WriteString(",\n  \"series\": [")
-	for i, s := range r.Series {
-		line, err := json.Marshal(s)
-		if err != nil {
-			return nil, fmt.Errorf("encode series %v: %w", s.key, err)
+	lines := make([][]byte, len(series))
+	for i, s := range series {
+		if lines[i], err = json.Marshal(s); err != nil {
+			return nil, fmt.Errorf("encode series %d: %w", i, err)
 		}
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString("\n    ")
-		b.Write(line)
 	}
-	b.WriteString("\n  ]\n}\n")
-	return b.Bytes(), nil
+	b = append(bytes.TrimSuffix(b, []byte("null\n}")), '[')
+	if len(lines) > 0 {
+		b = slices.Concat(b, []byte("\n    "), bytes.Join(lines, []byte(",\n    ")))
+	}
+	return append(b, "\n  ]\n}\n"...), nil
 }

@@ -70,6 +70,7 @@ func sandbox(ctx context.Context, work, section string, plan, res any, stderr io
 const (
 	addDelSection   = "adddel"
 	dataPathSection = "datapath"
+	portsSection    = "ports"
 )
 
 // inside is the process in the sandbox; args are the section and the working
@@ -95,6 +96,8 @@ func inside(ctx context.Context, args []string, progress io.Writer) error {
 		results, err = runAddDel(ctx, work, plan, progress)
 	case dataPathSection:
 		results, err = runDataPath(ctx, work, plan, progress)
+	case portsSection:
+		results, err = runPorts(ctx, work, plan, progress)
 	default:
 		return fmt.Errorf("sandbox: section %q: unknown", section)
 	}

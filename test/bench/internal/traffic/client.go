@@ -130,11 +130,17 @@ func takeTurns(s Spec) (Result, error) {
 
 func makeConnections(s Spec) (Result, error) {
 	buf := make([]byte, 1)
+	whole, connects := make([]time.Duration, 0, 1<<16), make([]time.Duration, 0, 1<<16)
 	for w := newWindow(s, time.Now()); ; {
-		fd, err := connect(s)
+		fd, err := socket(s)
 		if err != nil {
 			return Result{}, err
 		}
+		before := time.Now()
+		if err := unix.Connect(fd, sockaddr(s.Server)); err != nil {
+			return Result{}, fmt.Errorf("connect to %s: %w", s.Server, err)
+		}
+		connected := time.Now()
 		if _, err := write(fd, buf); err != nil {
 			return Result{}, fmt.Errorf("send the byte of a connection: %w", err)
 		}
@@ -142,8 +148,23 @@ func makeConnections(s Spec) (Result, error) {
 			return Result{}, fmt.Errorf("wait for the byte of a connection: %w", err)
 		}
 		unix.Close(fd)
-		if now := time.Now(); w.add(1, now) {
-			return Result{Rate: w.perSecond(now) / 1e3}, nil
+		now := time.Now()
+		over := w.add(1, now)
+		if w.count > 0 && len(whole) < cap(whole) {
+			whole, connects = append(whole, now.Sub(before)), append(connects, connected.Sub(before))
+		}
+		if over {
+			return connectionsOf(whole, connects, w.perSecond(now))
 		}
 	}
+}
+
+func connectionsOf(whole, connects []time.Duration, perSecond float64) (Result, error) {
+	r, err := turnsOf(whole)
+	if err != nil {
+		return Result{}, err
+	}
+	r.Rate = perSecond / 1e3
+	r.Connect50, r.Connect99, err = percentiles(connects)
+	return r, err
 }

@@ -64,11 +64,11 @@ func pin(cpu int) error {
 	return nil
 }
 
-// listen opens the server's socket, on any free port, and returns the port.
+// listen opens the server's socket and returns the port.
 func listen(s Spec) (fd int, port uint16, err error) {
-	domain, addr := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{})
+	domain, addr := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(s.Port)})
 	if s.DualStack {
-		domain, addr = unix.AF_INET6, &unix.SockaddrInet6{}
+		domain, addr = unix.AF_INET6, &unix.SockaddrInet6{Port: int(s.Port)}
 	}
 	if fd, err = open(s, domain); err != nil {
 		return -1, 0, err
@@ -76,6 +76,12 @@ func listen(s Spec) (fd int, port uint16, err error) {
 	if s.DualStack {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
 			return -1, 0, fmt.Errorf("listen on both families: %w", err)
+		}
+	}
+	if s.Port != 0 {
+		// What the server of the last sample left behind must not hold the port.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return -1, 0, fmt.Errorf("share the port: %w", err)
 		}
 	}
 	if err := unix.Bind(fd, addr); err != nil {
@@ -99,8 +105,20 @@ func listen(s Spec) (fd int, port uint16, err error) {
 	return fd, port, nil
 }
 
-// connect opens a socket of the client.
+// connect opens and connects a socket of the client.
 func connect(s Spec) (int, error) {
+	fd, err := socket(s)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Connect(fd, sockaddr(s.Server)); err != nil {
+		return -1, fmt.Errorf("connect to %s: %w", s.Server, err)
+	}
+	return fd, nil
+}
+
+// socket opens a socket of the client.
+func socket(s Spec) (int, error) {
 	fd, err := open(s, unix.AF_INET)
 	if err != nil {
 		return -1, err
@@ -110,8 +128,14 @@ func connect(s Spec) (int, error) {
 			return -1, fmt.Errorf("set congestion control %q: %w", s.Congestion, err)
 		}
 	}
-	if err := unix.Connect(fd, sockaddr(s.Server)); err != nil {
-		return -1, fmt.Errorf("connect to %s: %w", s.Server, err)
+	if s.Source.IsValid() {
+		// The port is left to connect, which has all of them for each server.
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+			return -1, fmt.Errorf("leave the port to connect: %w", err)
+		}
+		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(s.Source, 0))); err != nil {
+			return -1, fmt.Errorf("bind to %s: %w", s.Source, err)
+		}
 	}
 	return fd, nil
 }

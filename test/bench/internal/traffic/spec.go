@@ -3,7 +3,7 @@
 package traffic
 
 import (
-	"fmt"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,7 +30,9 @@ func (k Kind) ServerMeasures() bool { return k == Stream || k == Datagrams || k 
 // one but for CPU and Server.
 type Spec struct {
 	Kind       Kind           `json:"kind"`
-	Server     netip.AddrPort `json:"server"`               // where the client connects to; the server takes any free port
+	Server     netip.AddrPort `json:"server"`               // where the client connects to
+	Source     netip.Addr     `json:"source,omitzero"`      // address of the client, unless the kernel chooses
+	Port       uint16         `json:"port,omitempty"`       // that the server listens on, 0 for any free one
 	DualStack  bool           `json:"dual_stack,omitempty"` // the server listens on the IPv6 wildcard and gets IPv4 mapped
 	Congestion string         `json:"congestion,omitempty"` // congestion control of the sender; none is the namespace's own
 	Flows      int            `json:"flows"`                // streams at once
@@ -45,20 +47,29 @@ type Result struct {
 	// Rate is in Gb/s of the payload of a stream or of batches, thousands of datagrams or connections
 	// a second, zero for turns.
 	Rate float64 `json:"rate,omitempty"`
-	// P50 and P99 of a turn, in microseconds.
+	// P50 and P99 of a turn, or of a connection from connect to close, in microseconds.
 	P50 float64 `json:"p50,omitempty"`
 	P99 float64 `json:"p99,omitempty"`
+	// Connect50 and Connect99 are those of connect alone.
+	Connect50 float64 `json:"connect50,omitempty"`
+	Connect99 float64 `json:"connect99,omitempty"`
 }
 
-// turnsOf summarises durations, of which there has to be at least one. It sorts
-// them.
+// turnsOf summarises durations.
 func turnsOf(d []time.Duration) (Result, error) {
+	p50, p99, err := percentiles(d)
+	return Result{P50: p50, P99: p99}, err
+}
+
+// percentiles are in microseconds. There has to be at least one duration; it sorts
+// them.
+func percentiles(d []time.Duration) (p50, p99 float64, err error) {
 	if len(d) == 0 {
-		return Result{}, fmt.Errorf("no turn ended in the window")
+		return 0, 0, errors.New("nothing ended in the window")
 	}
 	slices.Sort(d)
 	at := func(q float64) float64 { return float64(d[int(q*float64(len(d)-1))]) / float64(time.Microsecond) }
-	return Result{P50: at(0.50), P99: at(0.99)}, nil
+	return at(0.50), at(0.99), nil
 }
 
 // A window tells when to start counting and when to stop.

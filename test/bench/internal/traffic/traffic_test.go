@@ -5,6 +5,7 @@ package traffic
 import (
 	"bufio"
 	"encoding/json"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -46,6 +47,7 @@ func TestEveryKindOverLoopback(t *testing.T) {
 		"batches":     {Kind: Batches, Flows: 1, Size: 64 * 100},
 		"UDP turns":   {Kind: UDPTurns, Flows: 1, Size: 1},
 		"connections": {Kind: Connections, Flows: 1, Size: 1},
+		"from where":  {Kind: Connections, Flows: 1, Size: 1, Source: netip.MustParseAddr("127.0.0.2"), Port: mustFreePort(t)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,6 +63,9 @@ func TestEveryKindOverLoopback(t *testing.T) {
 				server.mustSay(t, &res)
 			} else {
 				client.mustSay(t, &res)
+			}
+			if s.Kind == Connections && (res.Connect50 <= 0 || res.Connect99 < res.Connect50 || res.P50 < res.Connect50 || res.P99 < res.P50) {
+				t.Errorf("result %+v, want connect before the whole, and both in order", res)
 			}
 			if s.Kind == Turns || s.Kind == UDPTurns {
 				if res.P50 <= 0 || res.P99 < res.P50 {
@@ -82,6 +87,17 @@ func TestUnknownKind(t *testing.T) {
 	if err := mustStart(t, s).cmd.Wait(); err == nil {
 		t.Error("the client accepted an unknown kind")
 	}
+}
+
+// mustFreePort returns a port that nobody listens on.
+func mustFreePort(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return netip.MustParseAddrPort(l.Addr().String()).Port()
 }
 
 type process struct {
