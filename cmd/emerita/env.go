@@ -23,6 +23,7 @@ type env struct {
 	getenv   func(string) string
 	environ  []string
 	stateDir string
+	runDir   string
 	lockWait time.Duration // longest wait for a lock
 	self     string        // the program's own file, to run it again; empty if that cannot be
 	terminal bool          // stdin is one: nobody will write a configuration to it
@@ -37,6 +38,7 @@ func processEnv() env {
 		getenv:   os.Getenv,
 		environ:  os.Environ(),
 		stateDir: state.DefaultDir,
+		runDir:   state.DefaultRunDir,
 		lockWait: lockTimeout,
 		self:     "/proc/self/exe",
 		terminal: err == nil,
@@ -55,6 +57,7 @@ func (e env) plugin() *endpoint.Plugin {
 	_ = level.UnmarshalText([]byte(e.getenv(logVariable))) // anything else: the default
 	return &endpoint.Plugin{
 		StateDir:    e.stateDir,
+		RunDir:      e.runDir,
 		Version:     version,
 		Log:         slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level})),
 		Stderr:      e.stderr,

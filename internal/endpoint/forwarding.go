@@ -124,7 +124,7 @@ func (p *Plugin) restoreHost(store *state.Store) error {
 		if none, err := store.Empty(); err != nil || !none {
 			return err
 		}
-		return errors.Join(restoreForwarding(store), store.ForgetTable(), store.ForgetPorts())
+		return errors.Join(restoreForwarding(store), store.ForgetTable(), state.ForgetPorts(p.RunDir))
 	})
 }
 

@@ -47,11 +47,11 @@ func (p *Plugin) ensureTable(store *state.Store, wanted []nft.Network) error {
 	if ok, err := nft.Present(wanted...); store.NeedsTable() && (ok || err != nil) {
 		return err
 	}
-	return p.withSharedLock(store, func() error { return buildTable(store, wanted) })
+	return p.withSharedLock(store, func() error { return p.buildTable(store, wanted) })
 }
 
 // buildTable is the part of ensureTable under the shared lock.
-func buildTable(store *state.Store, wanted []nft.Network) error {
+func (p *Plugin) buildTable(store *state.Store, wanted []nft.Network) error {
 	first := !store.NeedsTable() // then nobody has entered networks without masquerade
 	if first {
 		if err := store.NoteTable(); err != nil {
@@ -65,7 +65,7 @@ func buildTable(store *state.Store, wanted []nft.Network) error {
 	if err != nil {
 		return err
 	}
-	ports, err := portsOf(store, records)
+	ports, err := p.portsOf(records)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (p *Plugin) forgetNetworks(store *state.Store) error {
 		if err != nil {
 			return err
 		}
-		if err := sweepPorts(store); err != nil {
+		if err := p.sweepPorts(store); err != nil {
 			return err
 		}
 		standing, err := nft.List()
@@ -102,7 +102,7 @@ func (p *Plugin) forgetNetworks(store *state.Store) error {
 		}
 		used := slices.DeleteFunc(standing, func(n nft.Network) bool { return !inUse(n.Prefix, records) })
 		if slices.ContainsFunc(used, func(n nft.Network) bool { return n.Masquerade }) || slices.ContainsFunc(records, tableNeeded) {
-			ports, err := portsOf(store, records)
+			ports, err := p.portsOf(records)
 			if err != nil {
 				return err
 			}

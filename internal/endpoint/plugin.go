@@ -16,6 +16,7 @@ import (
 // Plugin is what all calls of a process share.
 type Plugin struct {
 	StateDir    string        // where records live
+	RunDir      string        // where claims of ports live
 	Version     string        // of the plugin, for the records
 	Log         *slog.Logger  // never on stdout
 	Stderr      io.Writer     // for what delegates say

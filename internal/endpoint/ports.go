@@ -90,28 +90,24 @@ func tablePorts(k state.Key, ports []state.Port) []nft.Port {
 	return out
 }
 
-// portsOf are the ports of recorded attachments, but for those that another has claimed
-// since: the container of the first is gone, and its DEL never came.
-func portsOf(store *state.Store, records []*state.Record) ([]nft.Port, error) {
-	dir, err := store.OpenPorts(false)
-	if err != nil {
+// portsOf are the ports of recorded attachments that have claimed them: not those of one
+// whose container is gone, in this boot or the last one, and whose DEL never came.
+func (p *Plugin) portsOf(records []*state.Record) ([]nft.Port, error) {
+	dir, err := state.OpenPorts(p.RunDir, false)
+	if dir == nil {
 		return nil, err
 	}
-	if dir != nil {
-		defer dir.Close()
-	}
+	defer dir.Close()
 	var all []nft.Port
 	for _, r := range records {
 		var own []state.Port
-		for _, p := range r.Ports {
-			var others []state.Claim
-			if dir != nil {
-				if others, err = dir.Others(p, r.Key); err != nil {
-					return nil, err
-				}
+		for _, port := range r.Ports {
+			has, err := dir.Has(port, r.Key)
+			if err != nil {
+				return nil, err
 			}
-			if len(others) == 0 {
-				own = append(own, p)
+			if has {
+				own = append(own, port)
 			}
 		}
 		all = append(all, tablePorts(r.Key, own)...)

@@ -27,7 +27,7 @@ func (p *Plugin) publish(t tools, l *layout, record *state.Record, undo *undoLis
 		if err := p.claimPorts(t, l); err != nil {
 			return err
 		}
-		if err := buildTable(t.store, l.networks()); err != nil {
+		if err := p.buildTable(t.store, l.networks()); err != nil {
 			return err
 		}
 		return nft.AddPorts(tablePorts(l.key, l.ports))
@@ -51,7 +51,7 @@ func (p *Plugin) publish(t tools, l *layout, record *state.Record, undo *undoLis
 // the same container has by another network stays there: runtimes ask each network of a
 // container for all its ports.
 func (p *Plugin) claimPorts(t tools, l *layout) error {
-	dir, err := t.store.OpenPorts(true)
+	dir, err := state.OpenPorts(p.RunDir, true)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (p *Plugin) unpublish(store *state.Store, conn *nlmsg.Conn, l *layout) erro
 	var own []state.Port
 	var rest closer
 	err := p.withSharedLock(store, func() error {
-		dir, err := store.OpenPorts(false)
+		dir, err := state.OpenPorts(p.RunDir, false)
 		if dir == nil {
 			return err
 		}
@@ -167,8 +167,8 @@ func (p *Plugin) unpublish(store *state.Store, conn *nlmsg.Conn, l *layout) erro
 
 // sweepPorts takes back the claims whose record is gone. The caller holds the shared
 // lock; an ADD has its record before it claims.
-func sweepPorts(store *state.Store) error {
-	dir, err := store.OpenPorts(false)
+func (p *Plugin) sweepPorts(store *state.Store) error {
+	dir, err := state.OpenPorts(p.RunDir, false)
 	if dir == nil {
 		return err
 	}
@@ -181,5 +181,29 @@ func sweepPorts(store *state.Store) error {
 			return r == nil && err == nil
 		}))
 	}
-	return errors.Join(append(errs, store.ForgetPorts())...)
+	return errors.Join(append(errs, state.ForgetPorts(p.RunDir))...)
+}
+
+// claimAgain puts back claims that somebody has removed: where nobody else has claimed
+// the port since.
+func (p *Plugin) claimAgain(attached []*layout) error {
+	var errs []error
+	for _, l := range attached {
+		if len(l.ports) == 0 {
+			continue
+		}
+		dir, err := state.OpenPorts(p.RunDir, true)
+		if err != nil {
+			return err
+		}
+		for _, port := range l.ports {
+			if others, err := dir.Others(port, l.key); err != nil || len(others) > 0 {
+				errs = append(errs, err)
+				continue
+			}
+			errs = append(errs, dir.Claim(port, l.key))
+		}
+		errs = append(errs, dir.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -93,6 +93,9 @@ func (p *Plugin) repairTable(store *state.Store, attached []*layout) error {
 	if !needed {
 		return nil
 	}
+	if err := p.withSharedLock(store, func() error { return p.claimAgain(attached) }); err != nil {
+		return err
+	}
 	if ok, _ := nft.Present(networks...); ok {
 		if ok, _ := nft.HasPorts(ports); ok {
 			return nil

@@ -3,11 +3,12 @@
 package state
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -27,14 +28,17 @@ func (p Port) String() string {
 	return fmt.Sprintf("%s of %s", p.fileName(), p.HostIP)
 }
 
-// portsDir holds a file for each claimed port, named PROTOCOL-PORT. Its lines are the
-// claims: an address of the host, and the record file of the attachment that has the
-// port there. A claim is found by name, however many there are; one whose record is
-// gone counts for nothing.
-const portsDir = "ports"
+// DefaultRunDir is where claims live, in memory: they say what the kernel leads where,
+// and end with it. On a disk, making and removing hundreds of files takes longer than all
+// the rest of an ADD.
+const DefaultRunDir = "/run/emerita"
 
-// maxClaims bounds what is read of one such file, bytes.
-const maxClaims = 64 << 10
+// portsDir holds a symbolic link for each claimed port, named PROTOCOL-PORT, which takes
+// one system call to make, to read or to remove. It leads nowhere: its text is the claims,
+// each an address of the host, and the record file of the attachment that has the port
+// there. A claim is found by name, however many there are; one whose record is gone
+// counts for nothing.
+const portsDir = "ports"
 
 func (p Port) fileName() string { return fmt.Sprintf("%s-%d", p.Protocol, p.HostPort) }
 
@@ -44,44 +48,51 @@ func overlaps(a, b netip.Addr) bool {
 }
 
 // Ports is the open directory of claims. Whoever has it open holds the lock of shared
-// objects, so that a file is read once.
+// objects, so that a claim is read once.
 type Ports struct {
-	store *Store
+	dir   string
 	fd    int
-	known map[string][]Claim // by name of the file
+	known map[string][]Claim // by name of the link
 }
 
-// OpenPorts opens the directory, and makes it if create is true; else a missing one is
-// nil without error: nobody has claimed anything.
-func (s *Store) OpenPorts(create bool) (*Ports, error) {
+// OpenPorts opens the directory below a run directory, and makes both if create is true;
+// else a missing one is nil without error: nobody has claimed anything. It refuses a
+// directory that somebody else could write to.
+func OpenPorts(runDir string, create bool) (*Ports, error) {
+	dir := filepath.Join(runDir, portsDir)
 	if create {
-		if err := unix.Mkdirat(s.fd, portsDir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-			return nil, fmt.Errorf("make directory of ports: %w", &os.PathError{Op: "mkdir", Path: s.dir + "/" + portsDir, Err: err})
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make directory of ports: %w", err)
 		}
 	}
-	fd, err := unix.Openat(s.fd, portsDir, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) && !create {
+	fd, err := openDir(dir)
+	if errors.Is(err, fs.ErrNotExist) && !create {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open directory of ports: %w", &os.PathError{Op: "open", Path: s.dir + "/" + portsDir, Err: err})
+	if err == nil {
+		err = trusted(fd, dir)
 	}
-	return &Ports{store: s, fd: fd, known: map[string][]Claim{}}, nil
+	if err != nil {
+		return nil, fmt.Errorf("open directory of ports: %w", err)
+	}
+	return &Ports{dir: dir, fd: fd, known: map[string][]Claim{}}, nil
 }
 
-// ForgetPorts removes the directory of claims if nobody has any.
-func (s *Store) ForgetPorts() error {
-	err := unix.Unlinkat(s.fd, portsDir, unix.AT_REMOVEDIR)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTEMPTY) {
-		return nil
+// ForgetPorts removes the directories if nobody has claimed anything.
+func ForgetPorts(runDir string) error {
+	for _, dir := range []string{filepath.Join(runDir, portsDir), runDir} {
+		err := unix.Rmdir(dir)
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("remove directory of ports: %w", &os.PathError{Op: "rmdir", Path: dir, Err: err})
+		}
 	}
-	return os.NewSyscallError("remove directory of ports", err)
+	return nil
 }
 
 // Close closes the directory.
 func (d *Ports) Close() error { return unix.Close(d.fd) }
 
-// Claim is a line of a port's file.
+// Claim is a part of a port's link.
 type Claim struct {
 	HostIP netip.Addr
 	Holder string // name of a record file: ByName gives the record
@@ -131,7 +142,7 @@ func (d *Ports) Release(p Port, k Key) error {
 	})
 }
 
-// ReleaseIf takes back the claims of a file that gone says so of.
+// ReleaseIf takes back the claims of a link that gone says so of.
 func (d *Ports) ReleaseIf(name string, gone func(Claim) bool) error {
 	old, err := d.read(name)
 	if err != nil {
@@ -144,9 +155,9 @@ func (d *Ports) ReleaseIf(name string, gone func(Claim) bool) error {
 	return d.write(name, stay)
 }
 
-// Names are the files of all claimed ports.
+// Names are the links of all claimed ports.
 func (d *Ports) Names() ([]string, error) {
-	dir, err := os.Open(d.store.dir + "/" + portsDir)
+	dir, err := os.Open(d.dir)
 	if err != nil {
 		return nil, fmt.Errorf("list claimed ports: %w", err)
 	}
@@ -158,56 +169,32 @@ func (d *Ports) Names() ([]string, error) {
 	return names, nil
 }
 
-// read parses the claims of a file; none if there is no file. Lines that are none, such
-// as a torn last one, are skipped: to write them was the last thing that their ADD did.
+// separator stands between claims, and cannot be part of one.
+const separator = ","
+
+// read parses the claims of a link; none if there is no link. What is no claim is skipped.
 func (d *Ports) read(name string) ([]Claim, error) {
-	claims, ok := d.known[name]
-	if ok {
+	if claims, ok := d.known[name]; ok {
 		return claims, nil
 	}
-	claims, err := d.parse(name)
-	if err == nil {
-		d.known[name] = claims
+	var buf [4096]byte // PATH_MAX
+	n, err := unix.Readlinkat(d.fd, name, buf[:])
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) { // or none of our links
+		return nil, d.failed("readlink", name, err)
 	}
-	return claims, err
-}
-
-func (d *Ports) parse(name string) ([]Claim, error) {
-	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, d.failed("open", name, err)
-	}
-	defer unix.Close(fd)
 	var claims []Claim
-	buf := make([]byte, 512) // more than a file has as a rule
-	n, err := unix.Read(fd, buf)
-	for err == nil && n == len(buf) && n < maxClaims {
-		buf = append(buf, make([]byte, len(buf))...)
-		var more int
-		more, err = unix.Read(fd, buf[n:])
-		n += more
-		if more == 0 {
-			break
-		}
-	}
-	if err != nil {
-		return nil, d.failed("read", name, err)
-	}
-	for line := range bytes.Lines(buf[:n]) {
-		addr, holder, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
-		a, err := netip.ParseAddr(addr)
-		if ok && err == nil && strings.HasSuffix(string(line), "\n") {
+	for text := range strings.SplitSeq(string(buf[:max(n, 0)]), separator) {
+		addr, holder, ok := strings.Cut(text, " ")
+		if a, err := netip.ParseAddr(addr); ok && err == nil {
 			claims = append(claims, Claim{a, holder})
 		}
 	}
+	d.known[name] = claims
 	return claims, nil
 }
 
-// write puts claims in place of those of a file: by a new file if there is none yet, by
-// a rename otherwise. Without claims the file goes.
+// write puts claims in place of those of a link: by a new link if there is none, else by
+// one rename. Without claims the link goes.
 func (d *Ports) write(name string, claims []Claim) error {
 	d.known[name] = claims
 	if len(claims) == 0 {
@@ -216,21 +203,21 @@ func (d *Ports) write(name string, claims []Claim) error {
 		}
 		return nil
 	}
-	var raw []byte
+	var parts []string
 	for _, c := range claims {
-		raw = append(raw, c.HostIP.String()+" "+c.Holder+"\n"...)
+		parts = append(parts, c.HostIP.String()+" "+c.Holder)
 	}
-	fd, err := unix.Openat(d.fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return d.failed("write", name, writeClose(fd, raw)) // what a crash leaves of it is no line
+	text := strings.Join(parts, separator)
+	err := unix.Symlinkat(text, d.fd, name)
+	if !errors.Is(err, unix.EEXIST) {
+		return d.failed("symlink", name, err)
 	}
 	tmp := tempName(name)
-	fd, err = unix.Openat(d.fd, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return d.failed("open", tmp, err)
+	if err := unix.Unlinkat(d.fd, tmp, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return d.failed("unlink", tmp, err)
 	}
-	if err := writeClose(fd, raw); err != nil {
-		return d.failed("write", tmp, err)
+	if err := unix.Symlinkat(text, d.fd, tmp); err != nil {
+		return d.failed("symlink", tmp, err)
 	}
 	return d.failed("rename", name, unix.Renameat(d.fd, tmp, d.fd, name))
 }
@@ -239,7 +226,7 @@ func (d *Ports) failed(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("claim port: %w", &os.PathError{Op: op, Path: d.store.dir + "/" + portsDir + "/" + name, Err: err})
+	return fmt.Errorf("claim port: %w", &os.PathError{Op: op, Path: d.dir + "/" + name, Err: err})
 }
 
 // ByName reads the record of a holder; nil if it is gone.

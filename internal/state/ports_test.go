@@ -25,17 +25,19 @@ func mustDo(t *testing.T, err error) {
 // TestClaims: a port at every address is a port at each of them, of its family.
 func TestClaims(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	mustDo(t, os.Chmod(dir, 0o700))
-	s, err := Open(dir, true)
-	mustDo(t, err)
-	defer s.Close()
-	if d, err := s.OpenPorts(false); d != nil || err != nil {
+	dir := filepath.Join(t.TempDir(), "run")
+	if d, err := OpenPorts(dir, false); d != nil || err != nil {
 		t.Errorf("before anybody claims: %v, %v", d, err)
 	}
-	d, err := s.OpenPorts(true)
+	d, err := OpenPorts(dir, true)
 	mustDo(t, err)
-	defer d.Close()
+	defer func() { d.Close() }()
+	again := func() { // what is known is only of this call
+		t.Helper()
+		mustDo(t, d.Close())
+		d, err = OpenPorts(dir, true)
+		mustDo(t, err)
+	}
 	a, b := Key{"net", "a", "eth0"}, Key{"net", "b", "eth0"}
 	holders := func(p Port, but Key) (out []string) {
 		t.Helper()
@@ -49,6 +51,7 @@ func TestClaims(t *testing.T) {
 	one, other, every, six := hostPort("tcp", "192.0.2.1:80"), hostPort("tcp", "192.0.2.2:80"), hostPort("tcp", "0.0.0.0:80"), hostPort("tcp", "[::]:80")
 	mustDo(t, d.Claim(one, a))
 	mustDo(t, d.Claim(other, b))
+	again()
 	for _, test := range []struct {
 		port Port
 		who  Key
@@ -64,25 +67,48 @@ func TestClaims(t *testing.T) {
 	}
 	// What is taken over is nobody else's, and a late release takes nothing.
 	mustDo(t, d.Claim(every, b))
+	again()
 	if got := holders(one, a); !slices.Equal(got, []string{"0.0.0.0"}) {
 		t.Errorf("after the claim of every address: %v", got)
 	}
 	mustDo(t, d.Release(one, a))
+	again()
 	if has, err := d.Has(every, b); !has || err != nil {
 		t.Errorf("b has lost its claim: %v", err)
 	}
-	// What a killed ADD has left of a line does not count, and is no hindrance.
-	file := filepath.Join(dir, "ports", "tcp-81")
-	mustDo(t, os.WriteFile(file, []byte("0.0.0.0 net@tor"), 0o600))
+	// What somebody else has put there does not count, and is no hindrance; nor what a
+	// killed call has left.
+	mustDo(t, os.WriteFile(filepath.Join(dir, "ports", "tcp-81"), []byte("x"), 0o600))
+	mustDo(t, os.Symlink("x", filepath.Join(dir, "ports", ".tcp-81")))
 	if got := holders(hostPort("tcp", "0.0.0.0:81"), a); got != nil {
-		t.Errorf("a torn line counts: %v", got)
+		t.Errorf("a file counts: %v", got)
 	}
 	mustDo(t, d.Claim(hostPort("tcp", "0.0.0.0:81"), a))
+	again()
+	if has, err := d.Has(hostPort("tcp", "0.0.0.0:81"), a); !has || err != nil {
+		t.Errorf("the claim over a file: %v, %v", has, err)
+	}
 	mustDo(t, d.Release(hostPort("tcp", "0.0.0.0:81"), a))
 	mustDo(t, d.Release(every, b))
-	mustDo(t, s.ForgetPorts())
-	if _, err := os.Stat(filepath.Join(dir, "ports")); !os.IsNotExist(err) {
+	mustDo(t, ForgetPorts(dir))
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the directory is left: %v", err)
+	}
+}
+
+// TestPortsOfOthers: a directory that others may write to is none of ours.
+func TestPortsOfOthers(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "run")
+	mustDo(t, os.MkdirAll(filepath.Join(dir, "ports"), 0o777))
+	mustDo(t, os.Chmod(filepath.Join(dir, "ports"), 0o777))
+	if _, err := OpenPorts(dir, true); err == nil {
+		t.Error("a directory is trusted that everybody may write to")
+	}
+	mustDo(t, os.Remove(filepath.Join(dir, "ports")))
+	mustDo(t, os.Symlink("/tmp", filepath.Join(dir, "ports")))
+	if _, err := OpenPorts(dir, true); err == nil {
+		t.Error("a symbolic link is followed")
 	}
 }
 

@@ -44,17 +44,25 @@ func Open(dir string, create bool) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state directory: %w", err)
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("open state directory %q: %w", dir, os.NewSyscallError("fstat", err))
-	}
-	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		unix.Close(fd)
-		return nil, fmt.Errorf("open state directory %q: owner %d, mode %#o: it must be ours and writable by nobody else: chown and chmod 0700 it",
-			dir, st.Uid, st.Mode&0o7777)
+	if err := trusted(fd, dir); err != nil {
+		return nil, fmt.Errorf("open state directory %w", err)
 	}
 	return &Store{dir: dir, fd: fd}, nil
+}
+
+// trusted closes a directory that somebody else could write to, and says so.
+func trusted(fd int, dir string) error {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	if err != nil {
+		err = fmt.Errorf("%q: %w", dir, os.NewSyscallError("fstat", err))
+	} else if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		err = fmt.Errorf("%q: owner %d, mode %#o: it must be ours and writable by nobody else: chown and chmod 0700 it", dir, st.Uid, st.Mode&0o7777)
+	}
+	if err != nil {
+		unix.Close(fd)
+	}
+	return err
 }
 
 func openDir(dir string) (int, error) {
