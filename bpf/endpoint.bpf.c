@@ -73,7 +73,7 @@ static __always_inline int deliver(const struct self *me, const struct endpoint_
 	if (!(me->ifc->flags & INTERFACE_FASTPATH) || skb->pkt_type != 0 /* PACKET_HOST */)
 		return to_stack(me);
 	to = bpf_map_lookup_elem(&endpoints, dst);
-	if (!to || !to->ifindex || to->ifindex == me->ifindex)
+	if (!to || !to->ifindex || to->ifindex == me->ifindex || to->flags & ENDPOINT_LIMITED)
 		return to_stack(me);
 	/* Only a packet that might not fit is worth the helper; what does not
 	 * gets its ICMP error from the host stack.

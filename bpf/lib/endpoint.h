@@ -13,13 +13,17 @@ struct endpoint_key {
 	__u8 addr[16];
 };
 
+enum endpoint_flags {
+	ENDPOINT_LIMITED = 1 << 0, /* packets to it must pass its host end's queue */
+};
+
 /* Where an address is. A remote one will have ifindex 0 and more fields. */
 struct endpoint {
 	__u32 ifindex; /* of the host end */
 	__u32 mtu;
 	__u64 owner;   /* a container may send from all its addresses by any of its interfaces */
 	__u8 macs[12]; /* how a frame to it begins: its own Ethernet address, the host end's */
-	__u8 pad[4];
+	__u32 flags;   /* endpoint_flags */
 };
 
 struct {

@@ -50,7 +50,7 @@ type endpointEndpoint struct {
 	Mtu     uint32
 	Owner   uint64
 	Macs    [12]uint8
-	Pad     [4]uint8
+	Flags   uint32
 }
 
 type endpointEndpointKey struct {

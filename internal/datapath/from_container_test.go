@@ -151,6 +151,16 @@ func TestFromContainerDelivery(t *testing.T) {
 		{name: "from a smaller MTU to a greater", from: w.dave, ethertype: ethIPv4, payload: v4(w.dave, w.alice, 1300), want: direct},
 	}
 	w.runFrames(t, cases)
+	w.bob.told.Limited = true
+	if known, err := w.h.Knows(w.bob.told); known || err != nil {
+		t.Errorf("the programs know of a limit that nobody told them: %v", err)
+	}
+	w.mustTell(t, w.bob)
+	w.runFrames(t, []frameCase{
+		{name: "IPv4 to one with a limit", from: w.alice, ethertype: ethIPv4, payload: v4(w.alice, w.bob, 60), want: toStack},
+		{name: "IPv6 to one with a limit", from: w.alice, ethertype: ethIPv6, payload: v6(w.alice, w.bob, 60), want: toStack},
+		{name: "IPv4 to another", from: w.alice, ethertype: ethIPv4, payload: v4(w.alice, w.mallory, 60), want: direct},
+	})
 	// Bob goes: nobody is delivered to him any more.
 	if err := w.h.Unregister(w.bob.told); err != nil {
 		t.Fatal(err)

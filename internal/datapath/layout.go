@@ -19,6 +19,9 @@ const (
 	flagNetkit     = 1 << 3
 )
 
+// flagLimited is a flag of an endpoint (enum endpoint_flags).
+const flagLimited = 1 << 0
+
 // NetworkID is the number of a network in the maps: the first bytes of a hash
 // of its name, so that no registry is needed.
 type NetworkID uint64
@@ -91,8 +94,14 @@ func endpointValue(e Endpoint) []byte {
 	v = binary.NativeEndian.AppendUint64(v, uint64(e.Owner))[:endpointSize]
 	copy(v[16:], e.MAC) // a remote one has none
 	copy(v[22:], e.HostMAC)
+	if e.Limited {
+		binary.NativeEndian.PutUint32(v[28:], flagLimited)
+	}
 	return v
 }
+
+// isLimited reads struct endpoint.
+func isLimited(v []byte) bool { return binary.NativeEndian.Uint32(v[28:])&flagLimited != 0 }
 
 // allowanceKey is struct allowance.
 func allowanceKey(ifindex int, network NetworkID) []byte {

@@ -63,7 +63,7 @@ func TestLayout(t *testing.T) {
 	u64 := func(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
 	e := Endpoint{
 		Network: 0x0102030405060708, Owner: 0x1112131415161718, IfIndex: 0x21222324, MTU: 0x31323334,
-		MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}, HostMAC: net.HardwareAddr{7, 8, 9, 10, 11, 12}, FastPath: true, Isolated: true, HostClosed: true, Netkit: true,
+		MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}, HostMAC: net.HardwareAddr{7, 8, 9, 10, 11, 12}, FastPath: true, Isolated: true, HostClosed: true, Netkit: true, Limited: true,
 		Congestion: &Congestion{NetnsCookie: 0x4142434445464748, Name: "cubic", Unpaced: true},
 	}
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
@@ -82,7 +82,7 @@ func TestLayout(t *testing.T) {
 		}},
 		{"endpoint", maps[pinEndpoints].Value, endpointValue(e), map[string][]byte{
 			"ifindex": u32(uint32(e.IfIndex)), "mtu": u32(uint32(e.MTU)), "owner": u64(uint64(e.Owner)),
-			"macs": append(slices.Clone(e.MAC), e.HostMAC...), "pad": {0, 0, 0, 0},
+			"macs": append(slices.Clone(e.MAC), e.HostMAC...), "flags": u32(flagLimited),
 		}},
 		{"key of IPv4", maps[pinEndpoints].Key, endpointKey(e.Network, v4), map[string][]byte{
 			"network": u64(uint64(e.Network)), "addr": mapped,

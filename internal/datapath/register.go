@@ -26,6 +26,7 @@ type Endpoint struct {
 
 	HostClosed bool // it may answer the host, not call it
 	Netkit     bool // the device is a netkit, not a veth
+	Limited    bool // what is for it must pass the queue of its host end
 
 	Congestion *Congestion // nil if its sockets stay as they are
 }
@@ -144,12 +145,14 @@ func (h *Handle) Knows(e Endpoint) (bool, error) {
 	if e.Congestion != nil && !h.HasCongestion() {
 		return false, nil
 	}
+	limited := e.Limited
 	for _, a := range e.Addrs {
 		if err == nil {
 			err = h.endpoints.Lookup(endpointKey(e.Network, a), v[:endpointSize])
+			limited = limited && isLimited(v)
 		}
 	}
-	if errors.Is(err, unix.ENOENT) {
+	if errors.Is(err, unix.ENOENT) || err == nil && limited != e.Limited {
 		return false, nil
 	}
 	return err == nil, err

@@ -19,7 +19,7 @@ type socketEndpoint struct {
 	Mtu     uint32
 	Owner   uint64
 	Macs    [12]uint8
-	Pad     [4]uint8
+	Flags   uint32
 }
 
 type socketEndpointKey struct {

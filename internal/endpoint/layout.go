@@ -39,6 +39,8 @@ type layout struct {
 	congestion   *datapath.Congestion // of local connections; nil if the host's
 	ports        []state.Port         // of the host, that lead to it
 	loopback     bool                 // also at loopback addresses of the host
+	limits       limits               // of bandwidth
+	ifbIndex     int                  // of the device for that of egress, if there is one
 
 	ips      []cniproto.IPConfig // gateway filled in
 	gateways []netip.Addr        // next hops of the container, each once
@@ -54,7 +56,11 @@ func newLayout(r *request) *layout {
 		gatewayIf: r.options.GatewayInterface, masquerade: r.options.IPMasq,
 		device: r.options.device(), fastPath: r.options.fastPath(), isolated: r.options.isolated(),
 		allowed: r.options.AllowNetworks, hostClosed: r.options.hostClosed(),
+		limits: r.options.limited,
 	}
+	// Packets that are delivered directly pass no queue. Where one direction has a limit,
+	// the other goes by the host as well: its connection tracking must see both.
+	l.fastPath = l.fastPath && !l.limits.any()
 	if r.mac != nil {
 		l.containerMAC = r.mac
 	}

@@ -79,6 +79,11 @@ func (b *Batch) U32(typ uint16, v uint32) {
 	b.Bytes(typ, native.AppendUint32(nil, v))
 }
 
+// U64 appends a native-endian integer attribute.
+func (b *Batch) U64(typ uint16, v uint64) {
+	b.Bytes(typ, native.AppendUint64(nil, v))
+}
+
 // Addr appends an address attribute of 4 or 16 bytes.
 func (b *Batch) Addr(typ uint16, a netip.Addr) { b.Bytes(typ, a.AsSlice()) }
 

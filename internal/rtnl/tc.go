@@ -27,6 +27,9 @@ const (
 	filterPriority = 0xe4e1
 )
 
+// allProtocols is ETH_P_ALL in network order.
+const allProtocols = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8
+
 // Constants of include/uapi/linux/pkt_cls.h and pkt_sched.h that x/sys lacks.
 const (
 	tcHClsact              = 0xfffffff1 // TC_H_CLSACT
@@ -63,8 +66,7 @@ func AddClsact(b *nlmsg.Batch, index int, name string) {
 // waits for no grace period (measured: 0.1 ms against 6 to 17).
 func SetFilter(b *nlmsg.Batch, index int, hook Hook, program int, what, name string) {
 	b.Begin(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, "attach "+what+" to "+quote(name))
-	protocol := uint32(unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8) // network order
-	tcmsg(b, index, filterHandle, uint32(hook), filterPriority<<16|protocol)
+	tcmsg(b, index, filterHandle, uint32(hook), filterPriority<<16|allProtocols)
 	b.String(unix.TCA_KIND, "bpf")
 	b.Nest(unix.TCA_OPTIONS, func() {
 		b.U32(tcaBPFFD, uint32(program))

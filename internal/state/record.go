@@ -56,6 +56,7 @@ type Record struct {
 	Ports       []Port            `json:"ports,omitempty"`      // of the host, that lead to it
 	Loopback    bool              `json:"loopback,omitempty"`   // also at loopback addresses, where those are meant
 	Aliases     []string          `json:"aliases,omitempty"`    // names it shall have among its network
+	Bandwidth   *Bandwidth        `json:"bandwidth,omitempty"`  // its limits, if it has any
 	Labels      map[string]string `json:"labels,omitempty"`     // CNI_ARGS that name the workload
 	Result      json.RawMessage   `json:"result,omitempty"`     // of ADD, as CNI 1.1.0
 	Plugin      string            `json:"plugin"`               // version that wrote it
@@ -67,4 +68,15 @@ type Congestion struct {
 	Name        string `json:"name"`
 	Unpaced     bool   `json:"unpaced,omitempty"` // only where it would be one that paces
 	NetnsCookie uint64 `json:"netnsCookie"`       // by which its sockets are known
+}
+
+// Bandwidth is how much traffic a container may have, in the units of its
+// configuration; zeros are no limit. The rest of the kernel's objects follows from it
+// and the MTU.
+type Bandwidth struct {
+	IngressRate  uint64 `json:"ingressRate,omitempty"`  // bits/s, towards the container
+	IngressBurst uint64 `json:"ingressBurst,omitempty"` // bits
+	EgressRate   uint64 `json:"egressRate,omitempty"`   // bits/s, from the container
+	EgressBurst  uint64 `json:"egressBurst,omitempty"`  // bits
+	IfbIndex     int    `json:"ifbIndex,omitempty"`     // of the device for the latter
 }

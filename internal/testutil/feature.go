@@ -31,6 +31,9 @@ const (
 	TLS              Feature = "tls"                // the upper layer protocol
 	FQ               Feature = "fq"                 // the qdisc that paces flows
 	BBR              Feature = "bbr"                // the congestion control
+	TBF              Feature = "tbf"                // the qdisc that limits a rate
+	IFB              Feature = "ifb"                // devices that give back what is sent by them
+	Redirect         Feature = "redirect"           // u32 filters, with mirred as their action
 )
 
 // lacks begins the message of a skip that Needs makes. testreport reads it, and
@@ -63,6 +66,9 @@ var probers = map[Feature]*prober{
 	TLS:              {probe: probeTLS},
 	FQ:               {probe: probeFQ},
 	BBR:              {probe: probeBBR},
+	TBF:              {probe: probeTBF},
+	IFB:              {probe: func() error { return probeLink("ifb") }},
+	Redirect:         {probe: probeRedirect},
 }
 
 // Features are all features, sorted.
