@@ -21,10 +21,10 @@ func statusCommand(e env, f *flags) error {
 		return err
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ATTACHED\tDEVICE\tFAST PATH\tISOLATION\tHOST ACCESS\tMTU\tOUTSIDE MTU\tBIG TCP\tLOCAL CONGESTION CONTROL")
+	fmt.Fprintln(w, "ATTACHED\tDEVICE\tFAST PATH\tISOLATION\tHOST ACCESS\tMTU\tOUTSIDE MTU\tBIG TCP\tBANDWIDTH\tLOCAL CONGESTION CONTROL")
 	for _, is := range all {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", is.Attached, is.Device,
-			onOff(is.FastPath), isolation(is), yesNo(!is.HostClosed), is.MTU, is.RouteMTU, size(is.BigTCP), congestion(is))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", is.Attached, is.Device,
+			onOff(is.FastPath), isolation(is), yesNo(!is.HostClosed), is.MTU, is.RouteMTU, size(is.BigTCP), bandwidth(is), congestion(is))
 	}
 	return w.Flush()
 }
@@ -56,6 +56,20 @@ func size(bytes int) string {
 		return "off"
 	}
 	return fmt.Sprint(bytes)
+}
+
+// bandwidth is the rates of both directions, bits/s.
+func bandwidth(is endpoint.InForce) string {
+	if is.Limits.IngressRate == 0 && is.Limits.EgressRate == 0 {
+		return "no limit"
+	}
+	rate := func(bits uint64) string {
+		if bits == 0 {
+			return "no limit"
+		}
+		return fmt.Sprint(bits)
+	}
+	return rate(is.Limits.IngressRate) + " in, " + rate(is.Limits.EgressRate) + " out"
 }
 
 func congestion(is endpoint.InForce) string {

@@ -16,12 +16,12 @@ import (
 )
 
 // isolated is a host with container a in network n1 and b in n2, each the first of its
-// network, and each network for itself.
-func isolated(t *testing.T) *host {
+// network, and each network for itself. keys come before the others of both.
+func isolated(t *testing.T, keys string) *host {
 	t.Helper()
 	h := newHost(t)
 	for i, id := range []string{"a", "b"} {
-		h.config = netConfig(i+1, `"fastPath":"required","isolation":"network"`)
+		h.config = netConfig(i+1, keys+`"fastPath":"required","isolation":"network"`)
 		h.must("ADD", id)
 	}
 	return h
@@ -43,7 +43,18 @@ func never(t *testing.T, server bare, f family, what string, at netip.AddrPort) 
 // it; and the host is asked for what it offers to all.
 func TestIsolationByAnyAddress(t *testing.T) {
 	t.Parallel()
-	h := isolated(t)
+	testIsolationByAnyAddress(t, isolated(t, ""))
+}
+
+// What a limit puts off is known still by where it came in.
+func TestIsolationOfLimited(t *testing.T) {
+	t.Parallel()
+	needsLimits(t)
+	testIsolationByAnyAddress(t, isolated(t, limitKeys))
+}
+
+func testIsolationByAnyAddress(t *testing.T, h *host) {
+	t.Helper()
 	for _, f := range families() {
 		server, at := listenBare(t, f, "b", f.in(2, 2))
 		for _, as := range []struct{ what, addr string }{
@@ -94,7 +105,7 @@ func TestIsolationByAnyAddress(t *testing.T) {
 // takes neither a source route nor, of IPv4, its own address from there.
 func TestIsolationHairpin(t *testing.T) {
 	t.Parallel()
-	isolated(t)
+	isolated(t, "")
 	key := state.Key{Network: "n1", ContainerID: "a", IfName: "eth0"}
 	mallory, outside, f := sniff(t, "a"), sniff(t, "outside"), families()[0]
 	server, at := listenBare(t, f, "b", f.in(2, 2))

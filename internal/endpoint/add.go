@@ -127,6 +127,11 @@ func (p *Plugin) reclaim(store *state.Store, conn *nlmsg.Conn, key state.Key) ([
 			return nil, cniproto.Wrap(cniproto.CodeNetlink, "clear interrupted attachment", err)
 		}
 	}
+	if record != nil && hasIfb(record) {
+		if err := deleteIfb(conn, key, record); err != nil {
+			return nil, cniproto.Wrap(cniproto.CodeNetlink, "clear interrupted attachment", err)
+		}
+	}
 	if err := p.forgetAttachment(conn, key, record, link); err != nil {
 		return nil, err
 	}

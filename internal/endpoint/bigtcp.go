@@ -47,6 +47,10 @@ func bothWays(size, size4 int) offloads {
 
 // chooseOffload decides on the limits, and with local on the MTUs.
 func (l *layout) chooseOffload(conn *nlmsg.Conn, o options, up4, up6 uplink) error {
+	if l.limits.any() { // then large packets gain nothing
+		l.offload = offloads{host: l.limits.ingress.offload(l.mtu), container: l.limits.egress.offload(l.mtu)}
+		return nil
+	}
 	insists := o.BigTCP.bytes != 0 || o.BigTCP.mode == modeLocal
 	size, size4 := maxSize, maxSize
 	if len(l.routes) > 0 { // else nothing leads further than to the host

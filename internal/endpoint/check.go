@@ -106,6 +106,11 @@ func (p *Plugin) compare(r *request, l *layout) error {
 			return err
 		}
 	}
+	if l.limits.any() {
+		if err := compareShape(conn, l); err != nil {
+			return err
+		}
+	}
 	if err := compareHost(conn, tree, host, l); err != nil {
 		return err
 	}

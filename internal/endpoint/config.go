@@ -29,6 +29,9 @@ type options struct {
 	GatewayInterface string           `json:"gatewayInterface"`
 	Routes           []cniproto.Route `json:"routes"`
 	pathOptions
+	bandwidthOptions
+
+	limited limits // what the last come to
 }
 
 func parseOptions(raw []byte) (options, error) {
@@ -46,6 +49,10 @@ func parseOptions(raw []byte) (options, error) {
 	}
 	if err := o.validate(); err != nil {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "%w", err)
+	}
+	var err error
+	if o.limited, err = o.bandwidthOptions.limits(); err != nil {
+		return o, invalid(err)
 	}
 	for _, r := range o.Routes {
 		if err := validateRoute(r); err != nil {

@@ -109,6 +109,9 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 	if err == nil && found {
 		err = rtnl.DeleteAndWait(conn, link.index, link.name)
 	}
+	if err == nil && hasIfb(record) {
+		err = deleteIfb(conn, key, record)
+	}
 	if err != nil {
 		// Its address must not be given to another while it is there.
 		return cniproto.Wrap(cniproto.CodeNetlink, "delete interface of "+key.String(), errors.Join(append(errs, err)...))

@@ -13,15 +13,16 @@ import (
 // InForce is what the host could give to attachments of a network, whatever the
 // configuration left to it.
 type InForce struct {
-	Attached   int    // how many have just this
-	Device     string // kind of the pair
-	FastPath   bool   // eBPF programs deliver directly
-	Isolated   bool   // they keep other networks out
-	HostClosed bool   // and the container from calling the host
-	MTU        int    // bytes
-	RouteMTU   int    // bytes, of what leaves the host
-	BigTCP     int    // bytes, 0 if the kernel's 64 KiB
-	Congestion string // of local connections, empty if the host's
+	Attached   int             // how many have just this
+	Device     string          // kind of the pair
+	FastPath   bool            // eBPF programs deliver directly
+	Isolated   bool            // they keep other networks out
+	HostClosed bool            // and the container from calling the host
+	MTU        int             // bytes
+	RouteMTU   int             // bytes, of what leaves the host
+	BigTCP     int             // bytes, 0 if the kernel's 64 KiB
+	Limits     state.Bandwidth // of bandwidth; zeros are none
+	Congestion string          // of local connections, empty if the host's
 }
 
 // InForce lists what is in force for the attachments of a network, the most frequent
@@ -53,6 +54,10 @@ func inForce(r *state.Record) InForce {
 	f := InForce{
 		Device: cmp.Or(r.Device, string(rtnl.Veth)), MTU: r.MTU, RouteMTU: cmp.Or(r.RouteMTU, r.MTU), BigTCP: max(r.BigTCP, r.BigTCP4),
 		FastPath: r.FastPath, Isolated: r.Isolated, HostClosed: r.HostClosed,
+	}
+	if r.Bandwidth != nil {
+		f.Limits = *r.Bandwidth
+		f.Limits.IfbIndex = 0
 	}
 	if r.Congestion != nil {
 		f.Congestion = r.Congestion.Name

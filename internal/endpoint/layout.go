@@ -37,6 +37,8 @@ type layout struct {
 	allowed      []string             // networks
 	hostClosed   bool                 // it may not call the host
 	congestion   *datapath.Congestion // of local connections; nil if the host's
+	limits       limits               // of bandwidth
+	ifbIndex     int                  // of the device for that of egress, if there is one
 
 	ips      []cniproto.IPConfig // gateway filled in
 	gateways []netip.Addr        // next hops of the container, each once
@@ -52,7 +54,11 @@ func newLayout(r *request) *layout {
 		gatewayIf: r.options.GatewayInterface, masquerade: r.options.IPMasq,
 		device: r.options.device(), fastPath: r.options.fastPath(), isolated: r.options.isolated(),
 		allowed: r.options.AllowNetworks, hostClosed: r.options.hostClosed(),
+		limits: r.options.limited,
 	}
+	// Packets that are delivered directly pass no queue. Where one direction has a limit,
+	// the other goes by the host as well: its connection tracking must see both.
+	l.fastPath = l.fastPath && !l.limits.any()
 	if r.mac != nil {
 		l.containerMAC = r.mac
 	}

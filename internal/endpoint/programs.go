@@ -20,7 +20,7 @@ func endpointOf(l *layout) datapath.Endpoint {
 		Network: datapath.IDOf(l.key.Network), Owner: datapath.OwnerOf(l.key.ContainerID), IfIndex: l.hostIndex,
 		MAC: l.containerMAC, HostMAC: l.hostMAC, MTU: l.mtu,
 		FastPath: l.fastPath, Isolated: l.isolated, HostClosed: l.hostClosed, Netkit: l.device == rtnl.Netkit,
-		Congestion: l.congestion,
+		Congestion: l.congestion, Limited: l.limits.any(),
 	}
 	for _, ip := range l.ips {
 		e.Addrs = append(e.Addrs, ip.Address.Addr())

@@ -24,6 +24,7 @@ func (p *Plugin) newRecord(r *request) *state.Record {
 		Netns: r.call.Env.Netns, NetnsDev: id.Dev, NetnsIno: id.Ino,
 		HostIfName: k.HostIfName(), Gateway: r.options.GatewayInterface,
 		IPAM: r.call.Config.IPAMType, Labels: r.labels, Masquerade: r.options.IPMasq,
+		Bandwidth: r.options.limited.record(),
 	}
 }
 
@@ -39,7 +40,12 @@ func describe(record *state.Record, l *layout) {
 // describeWiring adds what the host could give.
 func describeWiring(record *state.Record, l *layout) {
 	record.HostIfIndex, record.MTU, record.RouteMTU = l.hostIndex, l.mtu, l.routeMTU
-	record.Device, record.BigTCP, record.BigTCP4 = string(l.device), l.offload.host.GSO, l.offload.host.GSO4
+	record.Device = string(l.device)
+	if record.Bandwidth != nil {
+		record.Bandwidth.IfbIndex = l.ifbIndex
+	} else {
+		record.BigTCP, record.BigTCP4 = l.offload.host.GSO, l.offload.host.GSO4
+	}
 	record.Programs = l.programs
 	if l.programs {
 		record.FastPath, record.Isolated, record.Allowed, record.HostClosed = l.fastPath, l.isolated, l.allowed, l.hostClosed
@@ -56,6 +62,7 @@ func layoutOf(r *state.Record) *layout {
 		gatewayIf: r.Gateway, masquerade: r.Masquerade, mtu: r.MTU,
 		device:   cmp.Or(rtnl.Kind(r.Device), rtnl.Veth),
 		programs: r.Programs, fastPath: r.FastPath, isolated: r.Isolated, allowed: r.Allowed, hostClosed: r.HostClosed,
+		limits: limitsOf(r),
 	}
 	if c := r.Congestion; c != nil {
 		l.congestion = &datapath.Congestion{Name: c.Name, Unpaced: c.Unpaced, NetnsCookie: c.NetnsCookie}

@@ -40,6 +40,9 @@ func (p *Plugin) Repair() error {
 		return err
 	}
 	errs := []error{p.repairRoutes(store, conn, attached), p.repairTable(store, attached), p.repairPrograms(store, conn, attached)}
+	tree := sysctl.OpenTree()
+	defer tree.Close()
+	errs = append(errs, repairShapes(conn, tree, attached)) // its filter stands behind ours
 	return cniproto.Wrap(cniproto.CodeInternal, "repair", errors.Join(errs...))
 }
 

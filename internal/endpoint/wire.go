@@ -38,6 +38,9 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	if err != nil {
 		return nil, err
 	}
+	if l.limits.egress.rate != 0 {
+		undo.add(func() error { return deleteIfb(t.conn, l.key, nil) })
+	}
 	if l.hostIndex, err = createPair(t.conn, r.ns, l, t.programs != nil); err != nil {
 		return nil, err
 	}
@@ -55,6 +58,11 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 		} else if l.device == rtnl.Netkit { // it lets nothing out without
 			return nil, cniproto.Errorf(cniproto.CodeNotAvailable, "attach eBPF programs to "+l.hostIf, "%w: set device to veth", err)
 		} else if err := p.withoutPrograms(r.options, err); err != nil {
+			return nil, err
+		}
+	}
+	if l.limits.any() {
+		if err := shape(t.conn, t.tree, l); err != nil {
 			return nil, err
 		}
 	}

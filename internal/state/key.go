@@ -52,6 +52,18 @@ func (k Key) HostIfName() string {
 // interface with the derived name and another address is somebody else's.
 func (k Key) HostMAC() net.HardwareAddr { return k.mac("host") }
 
+// ifbPrefix begins the name of every ifb device.
+const ifbPrefix = "ei"
+
+// IfbName is the name of the device by which what the container sends is limited, if
+// it is.
+func (k Key) IfbName() string {
+	return ifbPrefix + k.Hash()[:13]
+}
+
+// IfbMAC is the address of that device, and the mark of ownership as HostMAC is.
+func (k Key) IfbMAC() net.HardwareAddr { return k.mac("ifb") }
+
 // ContainerMAC is the address of the container's interface when nobody asks
 // for another one.
 func (k Key) ContainerMAC() net.HardwareAddr { return k.mac("container") }

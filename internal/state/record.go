@@ -53,6 +53,7 @@ type Record struct {
 	Allowed     []string          `json:"allowed,omitempty"`    // networks it may talk to
 	HostClosed  bool              `json:"hostClosed,omitempty"` // it may not call the host
 	Congestion  *Congestion       `json:"congestion,omitempty"` // of local connections
+	Bandwidth   *Bandwidth        `json:"bandwidth,omitempty"`  // its limits, if it has any
 	Labels      map[string]string `json:"labels,omitempty"`     // CNI_ARGS that name the workload
 	Result      json.RawMessage   `json:"result,omitempty"`     // of ADD, as CNI 1.1.0
 	Plugin      string            `json:"plugin"`               // version that wrote it
@@ -64,4 +65,15 @@ type Congestion struct {
 	Name        string `json:"name"`
 	Unpaced     bool   `json:"unpaced,omitempty"` // only where it would be one that paces
 	NetnsCookie uint64 `json:"netnsCookie"`       // by which its sockets are known
+}
+
+// Bandwidth is how much traffic a container may have, in the units of its
+// configuration; zeros are no limit. The rest of the kernel's objects follows from it
+// and the MTU.
+type Bandwidth struct {
+	IngressRate  uint64 `json:"ingressRate,omitempty"`  // bits/s, towards the container
+	IngressBurst uint64 `json:"ingressBurst,omitempty"` // bits
+	EgressRate   uint64 `json:"egressRate,omitempty"`   // bits/s, from the container
+	EgressBurst  uint64 `json:"egressBurst,omitempty"`  // bits
+	IfbIndex     int    `json:"ifbIndex,omitempty"`     // of the device for the latter
 }

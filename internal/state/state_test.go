@@ -66,8 +66,8 @@ func TestNamesDiffer(t *testing.T) {
 // has made.
 func TestNamesAreForEver(t *testing.T) {
 	t.Parallel()
-	got := []string{alice.HostIfName(), alice.Hash(), alice.HostMAC().String(), alice.ContainerMAC().String()}
-	want := []string{"emkv2slfc8rb5od", "kv2slfc8rb5od29hmpe298igbs", "26:32:2b:24:a2:c0", "2a:52:09:34:64:56"}
+	got := []string{alice.HostIfName(), alice.Hash(), alice.HostMAC().String(), alice.ContainerMAC().String(), alice.IfbName(), alice.IfbMAC().String()}
+	want := []string{"emkv2slfc8rb5od", "kv2slfc8rb5od29hmpe298igbs", "26:32:2b:24:a2:c0", "2a:52:09:34:64:56", "eikv2slfc8rb5od", "8a:e2:e1:43:3e:86"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
