@@ -28,6 +28,7 @@ const (
 	Cgroup2          Feature = "cgroup2"            // the unified hierarchy, which can be mounted
 	MPTCP            Feature = "mptcp"              // TCP over many paths
 	PeerName         Feature = "peer-name"          // programs on getpeername of a cgroup's sockets
+	SCTP             Feature = "sctp"               // the transport protocol
 	TLS              Feature = "tls"                // the upper layer protocol
 	FQ               Feature = "fq"                 // the qdisc that paces flows
 	BBR              Feature = "bbr"                // the congestion control
@@ -63,6 +64,7 @@ var probers = map[Feature]*prober{
 	Cgroup2:          {probe: probeCgroup2},
 	MPTCP:            {probe: probeMPTCP},
 	PeerName:         {probe: probePeerName},
+	SCTP:             {probe: probeSCTP},
 	TLS:              {probe: probeTLS},
 	FQ:               {probe: probeFQ},
 	BBR:              {probe: probeBBR},

@@ -124,8 +124,13 @@ func probeTCPOption(option int, value string) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptString(fd, unix.IPPROTO_TCP, option, value))
 }
 
-func probeMPTCP() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+func probeMPTCP() error { return probeStream(unix.IPPROTO_MPTCP) }
+
+func probeSCTP() error { return probeStream(unix.IPPROTO_SCTP) }
+
+// probeStream opens a socket of a protocol. The kernel loads the module.
+func probeStream(protocol int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}

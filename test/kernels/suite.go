@@ -32,7 +32,7 @@ func (p pkg) command() []string {
 // dirs are the packages whose tests ask the kernel.
 var dirs = []string{
 	"internal/testutil", "internal/bpfsys", "internal/datapath", "internal/netns", "internal/nft",
-	"internal/nlmsg", "internal/rtnl", "internal/state", "internal/sysctl", "cmd/emerita",
+	"internal/conntrack", "internal/nlmsg", "internal/rtnl", "internal/state", "internal/sysctl", "cmd/emerita",
 }
 
 // leftOut are tests that run on the host's kernel only: expressions as of go test -skip.
