@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -49,8 +48,14 @@ const (
 // Tracked says whether the kernel tracks any connection of this namespace: mostly what
 // makes Forget, which walks through the table of the whole machine, unnecessary.
 func Tracked() bool {
-	raw, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
-	return err == nil && strings.TrimSpace(string(raw)) != "0"
+	fd, err := unix.Open("/proc/sys/net/netfilter/nf_conntrack_count", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false // there is no connection tracking
+	}
+	defer unix.Close(fd)
+	var buf [32]byte
+	n, err := unix.Read(fd, buf[:])
+	return err == nil && strings.TrimSpace(string(buf[:n])) != "0"
 }
 
 // Forget deletes the connections that were begun to the ports and lead to where those do

@@ -63,12 +63,12 @@ func (p *Plugin) background(args []string, rest closer) error {
 	if p.Self == "" {
 		return fmt.Errorf("no program to run")
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: os.DevNull, Err: err}
 	}
-	defer null.Close()
-	files := []uintptr{null.Fd(), null.Fd(), null.Fd()}
+	defer unix.Close(null)
+	files := []uintptr{uintptr(null), uintptr(null), uintptr(null)}
 	if rest != nil {
 		files = append(files, uintptr(rest.FD()))
 	}

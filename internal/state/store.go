@@ -222,11 +222,19 @@ func (s *Store) List(network string) ([]*Record, error) {
 	return all, nil
 }
 
-// BootID is the kernel's random identifier of this boot.
+// BootID is the kernel's random identifier of this boot. It is read without package os,
+// whose first file sets up the runtime's poller.
 func BootID() (string, error) {
-	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	const path = "/proc/sys/kernel/random/boot_id"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", fmt.Errorf("read boot id: %w", err)
+		return "", fmt.Errorf("read boot id: %w", &os.PathError{Op: "open", Path: path, Err: err})
 	}
-	return string(bytes.TrimSpace(raw)), nil
+	defer unix.Close(fd)
+	var buf [64]byte
+	n, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return "", fmt.Errorf("read boot id: %w", &os.PathError{Op: "read", Path: path, Err: err})
+	}
+	return string(bytes.TrimSpace(buf[:n])), nil
 }
