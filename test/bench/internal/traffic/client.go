@@ -79,7 +79,7 @@ func send(fd int, s Spec, between func(now time.Time) error) error {
 	overdue := time.Now().Add(s.WarmUp + s.Window + patience*time.Second)
 	for now := time.Now(); now.Before(overdue); now = time.Now() {
 		switch _, err := write(fd, buf); {
-		case err == nil, errors.Is(err, unix.ENOBUFS):
+		case err == nil, errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EAGAIN): // EAGAIN: other streams have its share
 		case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNREFUSED):
 			return nil // the server has gone
 		default:

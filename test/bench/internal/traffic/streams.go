@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,57 +15,55 @@ import (
 // An opener connects or accepts the next socket.
 type opener func(Spec) (int, error)
 
-// streams has one goroutine for each flow.
-func streams(s Spec, open opener, each func(flow, fd int) error) error {
-	errs := make([]error, s.Flows)
-	var wg sync.WaitGroup
-	for i := range s.Flows {
+// receiveStreams counts what arrives by all flows in one window: each in its own would
+// leave out that one waits while others have its share.
+func receiveStreams(s Spec, open opener) (Result, error) {
+	var received atomic.Int64
+	ended := make(chan error, s.Flows)
+	for range s.Flows {
 		fd, err := open(s)
 		if err != nil {
-			return err
+			return Result{}, err
 		}
-		wg.Go(func() {
-			if errs[i] = pin(s.CPU); errs[i] == nil {
-				errs[i] = each(i, fd)
-			}
-		})
+		go func() { ended <- receive(fd, s, &received) }()
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	count := func(after time.Duration) (int64, time.Time, error) {
+		select {
+		case err := <-ended:
+			return 0, time.Time{}, err
+		case <-time.After(after):
+			return received.Load(), time.Now(), nil
+		}
+	}
+	before, from, err := count(s.WarmUp)
+	if err != nil {
+		return Result{}, err
+	}
+	after, to, err := count(s.Window)
+	if err != nil {
+		return Result{}, err
+	}
+	if after == before {
+		return Result{}, errors.New("receive: nothing came in the window")
+	}
+	return Result{Rate: float64(after-before) * 8 / 1e9 / to.Sub(from).Seconds()}, nil
 }
 
-// receiveStreams adds up what arrives by all flows.
-func receiveStreams(s Spec, open opener) (res Result, err error) {
-	rates := make([]float64, s.Flows)
-	err = streams(s, open, func(flow, fd int) (err error) {
-		rates[flow], err = receiveStream(fd, s)
+// receive counts what arrives by one flow, for ever. What it returns is why it ended.
+func receive(fd int, s Spec, received *atomic.Int64) error {
+	if err := pin(s.CPU); err != nil {
 		return err
-	})
-	for _, rate := range rates {
-		res.Rate += rate * 8 / 1e9
 	}
-	return res, err
-}
-
-// receiveStream returns bytes a second. It leaves the connection open: a flow
-// that ends early would leave more room to the others.
-func receiveStream(fd int, s Spec) (float64, error) {
-	buf := make([]byte, 256<<10)
-	var w *window
-	for {
+	for buf := make([]byte, 256<<10); ; {
 		n, err := read(fd, buf)
-		if err != nil {
-			return 0, fmt.Errorf("receive: %w", err)
-		}
-		if n == 0 {
-			return 0, errors.New("receive: the stream ended before the window")
-		}
-		now := time.Now()
-		if w == nil {
-			w = newWindow(s, now)
-		}
-		if w.add(int64(n), now) {
-			return w.perSecond(now), nil
+		switch {
+		case errors.Is(err, unix.EAGAIN): // others have its share
+		case err != nil:
+			return fmt.Errorf("receive: %w", err)
+		case n == 0:
+			return errors.New("receive: the stream ended before the window")
+		default:
+			received.Add(int64(n))
 		}
 	}
 }
@@ -72,24 +71,38 @@ func receiveStream(fd int, s Spec) (float64, error) {
 // sendStreams sends until the receiver ends, and tells what was sent again after the
 // warm-up.
 func sendStreams(s Spec, open opener) (Result, error) {
-	sent := make([]segments, s.Flows)
-	err := streams(s, open, func(flow, fd int) error {
-		var before segments
-		warm := time.Now().Add(s.WarmUp)
-		err := send(fd, s, func(now time.Time) (err error) {
-			if before == (segments{}) && now.After(warm) {
-				before, err = segmentsOf(fd)
-			}
-			return err
-		})
+	sent, errs := make([]segments, s.Flows), make([]error, s.Flows)
+	var wg sync.WaitGroup
+	for i := range s.Flows {
+		fd, err := open(s)
 		if err != nil {
-			return err
+			return Result{}, err
 		}
-		after, err := segmentsOf(fd)
-		sent[flow] = segments{after.all - before.all, after.again - before.again}
+		wg.Go(func() {
+			if errs[i] = pin(s.CPU); errs[i] == nil {
+				sent[i], errs[i] = sendStream(fd, s)
+			}
+		})
+	}
+	wg.Wait()
+	return Result{Resent: resent(sent)}, errors.Join(errs...)
+}
+
+// sendStream returns what one flow has sent after the warm-up.
+func sendStream(fd int, s Spec) (segments, error) {
+	var before segments
+	warm := time.Now().Add(s.WarmUp)
+	err := send(fd, s, func(now time.Time) (err error) {
+		if before == (segments{}) && now.After(warm) {
+			before, err = segmentsOf(fd)
+		}
 		return err
 	})
-	return Result{Resent: resent(sent)}, err
+	if err != nil {
+		return segments{}, err
+	}
+	after, err := segmentsOf(fd)
+	return segments{after.all - before.all, after.again - before.again}, err
 }
 
 // segments are those with data that a socket has sent.
