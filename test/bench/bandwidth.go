@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/emerita-cni/emerita/test/bench/internal/traffic"
 )
 
 // A bandwidthRunner measures one plan of limits in the sandbox.
@@ -50,11 +52,18 @@ func (r *bandwidthRunner) setUp() error {
 			r.hosts = append(r.hosts, h)
 		}
 	}
+	err := r.hosts[0].do(func() (err error) {
+		r.res.Congestion, err = traffic.DefaultCongestion()
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	// Until IPv6 router solicitations have stopped, and nothing of the plugins runs.
 	if err := r.pause(2 * time.Second); err != nil {
 		return err
 	}
-	_, err := r.quiet()
+	_, err = r.quiet()
 	return err
 }
 

@@ -18,10 +18,12 @@ const (
 
 // bandwidthResults is what a run of limits found.
 type bandwidthResults struct {
-	Machine  machine            `json:"machine"`
-	Plan     bandwidthPlan      `json:"plan"`
-	Failures []string           `json:"failures"`
-	Series   []*bandwidthSeries `json:"series"`
+	Machine machine       `json:"machine"`
+	Plan    bandwidthPlan `json:"plan"`
+	// Congestion is the congestion control that TCP has unless a variant chooses another.
+	Congestion string             `json:"congestion"`
+	Failures   []string           `json:"failures"`
+	Series     []*bandwidthSeries `json:"series"`
 }
 
 // A bandwidthKey names a series.
