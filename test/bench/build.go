@@ -43,6 +43,7 @@ func build(ctx context.Context, work, emerita string, stderr io.Writer) (machine
 		"bridge":     pluginModule + "/plugins/main/bridge",
 		"ptp":        pluginModule + "/plugins/main/ptp",
 		"portmap":    pluginModule + "/plugins/meta/portmap",
+		"bandwidth":  pluginModule + "/plugins/meta/bandwidth",
 		"host-local": pluginModule + "/plugins/ipam/host-local",
 		"empty":      empty,
 	} {

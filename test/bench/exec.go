@@ -62,7 +62,20 @@ type attachment struct {
 	*container
 	id     string
 	ports  []portMapping
+	limit  *limit // of bandwidth, nil for none
 	result []byte
+}
+
+// asked is what the runtime asks for, by capability.
+func (a *attachment) asked() map[string]any {
+	asked := map[string]any{}
+	if len(a.ports) > 0 {
+		asked["portMappings"] = a.ports
+	}
+	if a.limit != nil {
+		asked["bandwidth"] = a.limit
+	}
+	return asked
 }
 
 // attachmentOf names an attachment that the host has not seen before.
@@ -71,7 +84,7 @@ func (h *host) attachmentOf(c *container) *attachment {
 }
 
 func (h *host) call(ctx context.Context, command string, l link, a *attachment) (sample, []byte, error) {
-	stdin, err := l.stdin(a.result, a.ports)
+	stdin, err := l.stdin(a.result, a.asked())
 	if err != nil {
 		return sample{}, nil, err
 	}

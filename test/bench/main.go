@@ -27,11 +27,12 @@ const (
 
 const usage = `bench measures CNI plugins. It has to run as root.
 
-  go run . [flags] [adddel | datapath | ports]
+  go run . [flags] [adddel | datapath | ports | bandwidth]
 
-adddel    wall and CPU time of ADD and DEL: alone, beside many containers, in bursts
-datapath  throughput, latency, packets and connections per second, against loopback as well
-ports     published ports: ADD and DEL with and beside them, connections through them
+adddel     wall and CPU time of ADD and DEL: alone, beside many containers, in bursts
+datapath   throughput, latency, packets and connections per second, against loopback as well
+ports      published ports: ADD and DEL with and beside them, connections through them
+bandwidth  limits: how exactly they are kept, and latency beside streams that fill them
 
 Without a sub-command it is one after the other.
 
@@ -76,7 +77,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.emerita, "emerita", "../../bin/emerita", "the emerita binary `file`")
 	flags.StringVar(&o.out, "out", "../../docs/benchmarks", "`directory` for the report, the raw data and the plots")
 	flags.StringVar(&o.variants, "variants", "", "what to measure, a comma-separated `list`; by default everything")
-	flags.IntVar(&o.rounds, "rounds", 0, "rounds: of single calls, by default 31; of the data path, by default 7; of published ports, by default 11")
+	flags.IntVar(&o.rounds, "rounds", 0, "rounds: of single calls, by default 31; of the data path, by default 7; of published ports, by default 11; of bandwidth, by default 5")
 	flags.BoolVar(&o.quick, "quick", false, "smoke run, a minute for each sub-command; writes to a new temporary directory instead of -out")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
@@ -92,13 +93,15 @@ func run(args []string, stdout, stderr io.Writer) error {
 	var commands []command
 	switch sub := flags.Args(); {
 	case len(sub) == 0:
-		commands = []command{addDel, dataPath, ports}
+		commands = []command{addDel, dataPath, ports, bandwidth}
 	case len(sub) == 1 && sub[0] == "adddel":
 		commands = []command{addDel}
 	case len(sub) == 1 && sub[0] == "datapath":
 		commands = []command{dataPath}
 	case len(sub) == 1 && sub[0] == "ports":
 		commands = []command{ports}
+	case len(sub) == 1 && sub[0] == "bandwidth":
+		commands = []command{bandwidth}
 	default:
 		return fmt.Errorf("sub-command %q: unknown, see -h", strings.Join(sub, " "))
 	}
@@ -154,6 +157,22 @@ func ports(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return o.measure(ctx, portsSection, p.plugins(), p, &res, stderr, func(m machine, dir string) error {
 		res.Machine = m
 		if err := writePortsReport(dir, &res, stdout); err != nil {
+			return err
+		}
+		return failed(res.Failures)
+	})
+}
+
+// bandwidth is the same for limits of bandwidth.
+func bandwidth(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	p, err := newBandwidthPlan(o.or(5, bandwidthVariantNames()))
+	if err != nil {
+		return err
+	}
+	var res bandwidthResults
+	return o.measure(ctx, bandwidthSection, p.plugins(), p, &res, stderr, func(m machine, dir string) error {
+		res.Machine = m
+		if err := writeBandwidthReport(dir, &res, stdout); err != nil {
 			return err
 		}
 		return failed(res.Failures)

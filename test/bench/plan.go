@@ -135,15 +135,21 @@ func configure(name, plugin string, masq bool, octet int) variant {
 }
 
 // stdin is the network configuration with the result of what ran before, as libcni
-// hands it over: of the plugin before for ADD, of ADD for DEL. Port mappings are for
-// a plugin that says that it is capable of them.
-func (l link) stdin(prevResult []byte, ports []portMapping) ([]byte, error) {
+// hands it over: of the plugin before for ADD, of ADD for DEL. What is asked for goes to
+// a plugin that says that it is capable of it.
+func (l link) stdin(prevResult []byte, asked map[string]any) ([]byte, error) {
 	config := maps.Clone(l.config)
 	if prevResult != nil {
 		config["prevResult"] = json.RawMessage(prevResult)
 	}
-	if _, capable := config["capabilities"]; capable && len(ports) > 0 {
-		config["runtimeConfig"] = map[string]any{"portMappings": ports}
+	runtime := map[string]any{}
+	for capability, value := range asked {
+		if capabilities, ok := config["capabilities"].(map[string]bool); ok && capabilities[capability] {
+			runtime[capability] = value
+		}
+	}
+	if len(runtime) > 0 {
+		config["runtimeConfig"] = runtime
 	}
 	b, err := json.Marshal(config)
 	if err != nil {

@@ -110,26 +110,15 @@ func (p *portsHost) serve(a *attachment) error {
 
 // reach gives the outside the addresses of the clients, and a way to the containers.
 func (p *portsHost) reach() error {
-	return p.do(func() (err error) {
-		if err := unix.Setns(p.host.outside, unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("enter the outside: %w", err)
-		}
+	return p.inOutside(func() error {
 		lo, err := netlink.LinkByName("lo")
 		if err == nil {
 			err = netlink.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: &clients, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST})
 		}
-		if err == nil {
-			err = netlink.RouteAdd(&netlink.Route{
-				Dst: &net.IPNet{IP: net.IPv4(10, 0, 0, 0), Mask: net.CIDRMask(8, 32)}, Gw: net.ParseIP(uplinkAddr),
-			})
-		}
-		if enterErr := p.enter(); enterErr != nil {
-			return enterErr
-		}
 		if err != nil {
-			return fmt.Errorf("add the outside's routes: %w", err)
+			return fmt.Errorf("add the clients' addresses: %w", err)
 		}
-		return nil
+		return wayToContainers()
 	})
 }
 

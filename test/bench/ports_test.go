@@ -123,17 +123,23 @@ func TestPortMappingsGoToTheCapable(t *testing.T) {
 	} {
 		var got []string
 		for _, l := range newPortsVariant(name).chain() {
-			b, err := l.stdin(nil, mappings(0, 2))
+			b, err := l.stdin(nil, map[string]any{"portMappings": mappings(0, 2), "bandwidth": 1})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var c struct {
 				Type, Backend string
 				IPMasq        bool
-				RuntimeConfig struct{ PortMappings []portMapping }
+				RuntimeConfig struct {
+					PortMappings []portMapping
+					Bandwidth    int
+				}
 			}
 			if err := json.Unmarshal(b, &c); err != nil {
 				t.Fatal(err)
+			}
+			if c.RuntimeConfig.Bandwidth != 0 {
+				t.Errorf("%s gets a capability that it does not have", name)
 			}
 			if c.IPMasq {
 				t.Errorf("%s has ipMasq", name)

@@ -68,9 +68,10 @@ func sandbox(ctx context.Context, work, section string, plan, res any, stderr io
 
 // The sections that the sandbox can run.
 const (
-	addDelSection   = "adddel"
-	dataPathSection = "datapath"
-	portsSection    = "ports"
+	addDelSection    = "adddel"
+	dataPathSection  = "datapath"
+	portsSection     = "ports"
+	bandwidthSection = "bandwidth"
 )
 
 // inside is the process in the sandbox; args are the section and the working
@@ -98,6 +99,8 @@ func inside(ctx context.Context, args []string, progress io.Writer) error {
 		results, err = runDataPath(ctx, work, plan, progress)
 	case portsSection:
 		results, err = runPorts(ctx, work, plan, progress)
+	case bandwidthSection:
+		results, err = runBandwidth(ctx, work, plan, progress)
 	default:
 		return fmt.Errorf("sandbox: section %q: unknown", section)
 	}

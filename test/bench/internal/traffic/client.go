@@ -9,7 +9,6 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +22,8 @@ func quiesce(s Spec) {
 }
 
 // Run is the client of one sample. If it is the one that measures it writes a
-// Result; else it returns when the server has had enough. Its sockets are closed
-// by the end of the process.
+// Result; else it returns when the server has had enough, if it sent streams with a
+// Result of what it sent again. Its sockets are closed by the end of the process.
 func Run(s Spec, out io.Writer) error {
 	quiesce(s)
 	if err := pin(s.CPU); err != nil {
@@ -34,7 +33,11 @@ func Run(s Spec, out io.Writer) error {
 	var err error
 	switch s.Kind {
 	case Stream:
-		return sendStreams(s)
+		res, err = sendStreams(s, connect)
+	case Download:
+		res, err = receiveStreams(s, connect)
+	case Paced:
+		res, err = pace(s)
 	case Datagrams, Batches:
 		return sendDatagrams(s)
 	case Turns, UDPTurns:
@@ -53,24 +56,6 @@ func Run(s Spec, out io.Writer) error {
 	return nil
 }
 
-func sendStreams(s Spec) error {
-	errs := make([]error, s.Flows)
-	var wg sync.WaitGroup
-	for i := range s.Flows {
-		fd, err := connect(s)
-		if err != nil {
-			return err
-		}
-		wg.Go(func() {
-			if errs[i] = pin(s.CPU); errs[i] == nil {
-				errs[i] = send(fd, s)
-			}
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
 func sendDatagrams(s Spec) error {
 	fd, err := connect(s)
 	if err != nil {
@@ -81,22 +66,29 @@ func sendDatagrams(s Spec) error {
 			return fmt.Errorf("send batches: %w", err)
 		}
 	}
-	return send(fd, s)
+	return send(fd, s, nil)
 }
 
 // batch is the most datagrams in a call, on kernels before 6.10.
 const batch = 64
 
-// send writes until the server ends, or is overdue.
-func send(fd int, s Spec) error {
+// send writes until the server ends, or is overdue. After each call it says so to
+// between, unless that is nil.
+func send(fd int, s Spec, between func(now time.Time) error) error {
 	buf := make([]byte, s.Size)
-	for overdue := time.Now().Add(s.WarmUp + s.Window + patience*time.Second); time.Now().Before(overdue); {
+	overdue := time.Now().Add(s.WarmUp + s.Window + patience*time.Second)
+	for now := time.Now(); now.Before(overdue); now = time.Now() {
 		switch _, err := write(fd, buf); {
-		case err == nil, errors.Is(err, unix.ENOBUFS):
+		case err == nil, errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EAGAIN): // EAGAIN: other streams have its share
 		case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNREFUSED):
 			return nil // the server has gone
 		default:
 			return fmt.Errorf("send: %w", err)
+		}
+		if between != nil {
+			if err := between(now); err != nil {
+				return err
+			}
 		}
 	}
 	return errors.New("send: the server does not end")

@@ -4,10 +4,8 @@ package traffic
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +17,9 @@ type Ready struct {
 }
 
 // Serve is the server of one sample: it writes a Ready and then, if it is the one
-// that measures, a Result. Others serve until they are killed. Its sockets are
-// closed by the end of the process.
+// that measures, a Result. One that sends streams writes what it sent again, when the
+// client has had enough. Others serve until they are killed. Its sockets are closed by
+// the end of the process.
 func Serve(s Spec, out io.Writer) error {
 	quiesce(s)
 	if err := pin(s.CPU); err != nil {
@@ -37,7 +36,11 @@ func Serve(s Spec, out io.Writer) error {
 	var res Result
 	switch s.Kind {
 	case Stream:
-		res, err = receiveStreams(fd, s)
+		res, err = receiveStreams(s, func(Spec) (int, error) { return accept(fd) })
+	case Download:
+		res, err = sendStreams(s, func(Spec) (int, error) { return accept(fd) })
+	case Paced:
+		return echo(fd, s)
 	case Datagrams:
 		res, err = receiveDatagrams(fd, s)
 	case Batches:
@@ -58,52 +61,6 @@ func Serve(s Spec, out io.Writer) error {
 		return fmt.Errorf("tell the result: %w", err)
 	}
 	return nil
-}
-
-// receiveStreams adds up what arrives by all flows.
-func receiveStreams(listener int, s Spec) (Result, error) {
-	rates, errs := make([]float64, s.Flows), make([]error, s.Flows)
-	var wg sync.WaitGroup
-	for i := range s.Flows {
-		fd, err := accept(listener)
-		if err != nil {
-			return Result{}, err
-		}
-		wg.Go(func() {
-			if errs[i] = pin(s.CPU); errs[i] == nil {
-				rates[i], errs[i] = receiveStream(fd, s)
-			}
-		})
-	}
-	wg.Wait()
-	var res Result
-	for _, rate := range rates {
-		res.Rate += rate * 8 / 1e9
-	}
-	return res, errors.Join(errs...)
-}
-
-// receiveStream returns bytes a second. It leaves the connection open: a flow
-// that ends early would leave more room to the others.
-func receiveStream(fd int, s Spec) (float64, error) {
-	buf := make([]byte, 256<<10)
-	var w *window
-	for {
-		n, err := read(fd, buf)
-		if err != nil {
-			return 0, fmt.Errorf("receive: %w", err)
-		}
-		if n == 0 {
-			return 0, errors.New("receive: the stream ended before the window")
-		}
-		now := time.Now()
-		if w == nil {
-			w = newWindow(s, now)
-		}
-		if w.add(int64(n), now) {
-			return w.perSecond(now), nil
-		}
-	}
 }
 
 func receiveDatagrams(fd int, s Spec) (Result, error) {

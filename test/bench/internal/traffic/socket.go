@@ -156,7 +156,7 @@ func accept(listener int) (int, error) {
 }
 
 func (s Spec) stream() bool {
-	return s.Kind != Datagrams && s.Kind != Batches && s.Kind != UDPTurns
+	return s.Kind != Datagrams && s.Kind != Batches && s.Kind != UDPTurns && s.Kind != Paced
 }
 
 func open(s Spec, domain int) (int, error) {

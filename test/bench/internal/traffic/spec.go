@@ -20,26 +20,29 @@ const (
 	Batches     Kind = "batches"     // UDP, one way, many datagrams in a call (UDP_SEGMENT, UDP_GRO)
 	UDPTurns    Kind = "udp turns"   // UDP, one request and one response at a time
 	Connections Kind = "connections" // TCP, one at a time: connect, a byte each way, close
+	Download    Kind = "download"    // TCP, one way, from the server, as fast as the client takes it
+	Paced       Kind = "paced"       // UDP, a request each Interval, whether or not the one before was answered
 )
 
 // ServerMeasures tells whose result counts: of traffic that goes one way it is
-// what arrives.
+// what arrives. Of Stream and Download the other side tells what it had to send again.
 func (k Kind) ServerMeasures() bool { return k == Stream || k == Datagrams || k == Batches }
 
 // A Spec says what one side of one sample does. Client and server get the same
 // one but for CPU and Server.
 type Spec struct {
 	Kind       Kind           `json:"kind"`
-	Server     netip.AddrPort `json:"server"`               // where the client connects to
-	Source     netip.Addr     `json:"source,omitzero"`      // address of the client, unless the kernel chooses
-	Port       uint16         `json:"port,omitempty"`       // that the server listens on, 0 for any free one
-	DualStack  bool           `json:"dual_stack,omitempty"` // the server listens on the IPv6 wildcard and gets IPv4 mapped
-	Congestion string         `json:"congestion,omitempty"` // congestion control of the sender; none is the namespace's own
-	Flows      int            `json:"flows"`                // streams at once
-	Size       int            `json:"size"`                 // bytes of a write, of a datagram, of a request and its response
-	CPU        int            `json:"cpu"`                  // that the work is pinned to, -1 for none
-	WarmUp     time.Duration  `json:"warm_up_ns"`           // what is not counted, at the beginning
-	Window     time.Duration  `json:"window_ns"`            // what is
+	Server     netip.AddrPort `json:"server"`                // where the client connects to
+	Source     netip.Addr     `json:"source,omitzero"`       // address of the client, unless the kernel chooses
+	Port       uint16         `json:"port,omitempty"`        // that the server listens on, 0 for any free one
+	DualStack  bool           `json:"dual_stack,omitempty"`  // the server listens on the IPv6 wildcard and gets IPv4 mapped
+	Congestion string         `json:"congestion,omitempty"`  // congestion control of the sender; none is the namespace's own
+	Flows      int            `json:"flows"`                 // streams at once
+	Size       int            `json:"size"`                  // bytes of a write, of a datagram, of a request and its response
+	CPU        int            `json:"cpu"`                   // that the work is pinned to, -1 for none
+	WarmUp     time.Duration  `json:"warm_up_ns"`            // what is not counted, at the beginning
+	Window     time.Duration  `json:"window_ns"`             // what is
+	Interval   time.Duration  `json:"interval_ns,omitempty"` // between two requests of Paced
 }
 
 // A Result is what one side found. A side that has nothing to measure has none.
@@ -47,12 +50,17 @@ type Result struct {
 	// Rate is in Gb/s of the payload of a stream or of batches, thousands of datagrams or connections
 	// a second, zero for turns.
 	Rate float64 `json:"rate,omitempty"`
-	// P50 and P99 of a turn, or of a connection from connect to close, in microseconds.
+	// P50 and P99 of a turn, or of a connection from connect to close, in microseconds. Of Paced,
+	// a request without an answer is not among them but in Lost.
 	P50 float64 `json:"p50,omitempty"`
 	P99 float64 `json:"p99,omitempty"`
 	// Connect50 and Connect99 are those of connect alone.
 	Connect50 float64 `json:"connect50,omitempty"`
 	Connect99 float64 `json:"connect99,omitempty"`
+	// Lost is the share of requests that nobody answered.
+	Lost float64 `json:"lost,omitempty"`
+	// Resent is the share of all segments with data that were sent before.
+	Resent float64 `json:"resent,omitempty"`
 }
 
 // turnsOf summarises durations.

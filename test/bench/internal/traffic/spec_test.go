@@ -22,6 +22,28 @@ func TestTurnsOf(t *testing.T) {
 	}
 }
 
+// Of four requests, one has no answer: it is no latency of zero.
+func TestPacedOf(t *testing.T) {
+	t.Parallel()
+	got, err := pacedOf([]time.Duration{3 * time.Microsecond, 0, 2 * time.Microsecond, time.Microsecond})
+	if want := (Result{P50: 2, P99: 2, Lost: 0.25}); err != nil || got != want {
+		t.Errorf("pacedOf = %+v, %v, want %+v", got, err, want)
+	}
+	if _, err := pacedOf(make([]time.Duration, 4)); err == nil {
+		t.Error("pacedOf accepted no answer")
+	}
+}
+
+func TestResent(t *testing.T) {
+	t.Parallel()
+	if got := resent([]segments{{all: 30, again: 3}, {all: 70, again: 17}}); got != 0.2 {
+		t.Errorf("resent = %v, want 0.2", got)
+	}
+	if got := resent(nil); got != 0 {
+		t.Errorf("resent of nothing = %v", got)
+	}
+}
+
 // A window of 2 s after 1 s, with 10 every half second: what comes in until the
 // first count is warm-up.
 func TestWindow(t *testing.T) {

@@ -47,6 +47,8 @@ func TestEveryKindOverLoopback(t *testing.T) {
 		"batches":     {Kind: Batches, Flows: 1, Size: 64 * 100},
 		"UDP turns":   {Kind: UDPTurns, Flows: 1, Size: 1},
 		"connections": {Kind: Connections, Flows: 1, Size: 1},
+		"download":    {Kind: Download, Flows: 2, Size: 4096},
+		"paced":       {Kind: Paced, Flows: 1, Size: 64, Interval: time.Millisecond},
 		"from where":  {Kind: Connections, Flows: 1, Size: 1, Source: netip.MustParseAddr("127.0.0.2"), Port: mustFreePort(t)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +69,7 @@ func TestEveryKindOverLoopback(t *testing.T) {
 			if s.Kind == Connections && (res.Connect50 <= 0 || res.Connect99 < res.Connect50 || res.P50 < res.Connect50 || res.P99 < res.P50) {
 				t.Errorf("result %+v, want connect before the whole, and both in order", res)
 			}
-			if s.Kind == Turns || s.Kind == UDPTurns {
+			if s.Kind == Turns || s.Kind == UDPTurns || s.Kind == Paced {
 				if res.P50 <= 0 || res.P99 < res.P50 {
 					t.Errorf("result %+v, want latencies in order", res)
 				}
