@@ -72,6 +72,9 @@ static __always_inline void choose(struct bpf_sock_ops *ops)
 	tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 	if (!tp || congestion_chosen(tp))
 		return;
+	/* A limit is the bottleneck that such an algorithm looks for. */
+	if (policy->flags & SOCKET_UNPACED && to->flags & ENDPOINT_LIMITED)
+		return;
 	if (policy->flags & SOCKET_UNPACED) {
 		char now[CONGESTION_NAME] = {};
 

@@ -204,4 +204,12 @@ func TestLocalCongestionAuto(t *testing.T) {
 	if got := connected(t, "a", "b", b, b, "", ""); got != "bbr to reno" {
 		t.Errorf("off: %s", got)
 	}
+	// A limit is a bottleneck, whoever of the two has it.
+	h.must("DEL", "a")
+	set("b", "bbr")
+	h.config = strings.Replace(congestionConfig(1, ""), "{", `{"ingressRate":100000000,"ingressBurst":1000000,`, 1)
+	a := h.address(h.must("ADD", "a"))
+	if got := connected(t, "b", "a", a, a, "", ""); got != "bbr to bbr" {
+		t.Errorf("to one with a limit: %s", got)
+	}
 }

@@ -40,7 +40,7 @@ func (p *Plugin) openCongestion(store *state.Store, tree *sysctl.Tree, h *datapa
 	default:
 		// A namespace takes over the first one's when it is made, as the container's was.
 		usual, err := tree.TCP("congestion_control")
-		if err != nil || !paces(usual) {
+		if err != nil || !paces(usual) || o.limited.any() { // a limit is the bottleneck that it looks for
 			return nil, err
 		}
 		wanted.Name, wanted.Unpaced = unpaced, true
