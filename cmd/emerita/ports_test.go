@@ -316,6 +316,17 @@ func TestBadPorts(t *testing.T) {
 	p.refusedAdd("b", `[]`, cniproto.CodeInvalidConfig)
 }
 
+// TestOddHostIPs: addresses that a socket can be bound to and nobody has.
+func TestOddHostIPs(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	p.must("ADD", "a")
+	testutil.Run(t, "sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1")
+	for _, ip := range []string{"192.0.2.255", "255.255.255.255", "127.255.255.255", "192.0.2.0", "192.0.2.77"} {
+		p.refusedAdd("b", fmt.Sprintf(`[{"hostPort":80,"containerPort":80,"hostIP":%q}]`, ip), cniproto.CodeInvalidConfig)
+	}
+}
+
 // TestPortsComeAndGoWithContainers: kill -9, lost DELs, GC, a flushed ruleset.
 func TestPortsComeAndGoWithContainers(t *testing.T) {
 	t.Parallel()
