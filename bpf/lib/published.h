@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The published ports of containers, which other networks may call though they are
- * isolated: by the host's address, so that what reaches the container was translated.
+ * isolated: by the host's address. What is sent to the container's own address gets
+ * there, too, for it looks the same by then, but no answer to it comes back: that was
+ * not translated.
  */
 #pragma once
 
@@ -112,14 +114,18 @@ static __always_inline int answers_published(const struct flow *f, __u32 from_in
 	return bpf_map_lookup_elem(&published, &key) && translated(f, from);
 }
 
-/* Says whether a packet between isolated networks is of a published port of either. */
+/* Says whether a packet between isolated networks is of a published port of either. Whom
+ * the host is closed to does not get as far as to have a call translated: what it sends to
+ * such a port it sends to the container's own address.
+ */
 static __always_inline int of_published(struct __sk_buff *skb, __u32 from_index,
 					const struct interface *from, __u32 to_index)
 {
 	struct flow f = {};
 
 	return read_flow(skb, &f) &&
-	       (calls_published(&f, to_index) || answers_published(&f, from_index, from));
+	       ((!(from->flags & INTERFACE_HOST_CLOSED) && calls_published(&f, to_index)) ||
+		answers_published(&f, from_index, from));
 }
 
 /* Says whether a container of the network calls a published port by the host's address:

@@ -136,3 +136,22 @@ func TestPortsOfClosedHost(t *testing.T) {
 	p.hears("far", "tcp", "192.0.2.1:8080", "a hears 10.2.0.2")
 	p.hearsNothing("a", "192.0.2.1:8080")
 }
+
+// TestPortsBesideClosedHost: a network that may not call the host sends nothing to a port
+// of another one, by the container's own address either.
+func TestPortsBesideClosedHost(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	testutil.Netns(t, "far")
+	addr := p.add("a", `[{"hostPort":5353,"containerPort":53,"protocol":"udp"}]`)
+	p.config = strings.Replace(otherConfig, "{", `{"hostAccess":false,`, 1)
+	p.must("ADD", "far")
+	p.serve("a", "udp", addr+":53", "a")
+	before := p.counted("a").InPackets
+	if got, err := p.call("far", "udp", addr+":53", unreachWait); err == nil {
+		t.Errorf("far hears %q", got)
+	}
+	if now := p.counted("a").InPackets; now != before {
+		t.Errorf("%d packets came to a", now-before)
+	}
+}

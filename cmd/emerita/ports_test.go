@@ -316,6 +316,36 @@ func TestBadPorts(t *testing.T) {
 	p.refusedAdd("b", `[]`, cniproto.CodeInvalidConfig)
 }
 
+// TestOddHostIPs: addresses that a socket can be bound to and nobody has.
+func TestOddHostIPs(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	p.must("ADD", "a")
+	testutil.Run(t, "sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1")
+	for _, ip := range []string{"192.0.2.255", "255.255.255.255", "127.255.255.255", "192.0.2.0", "192.0.2.77"} {
+		p.refusedAdd("b", fmt.Sprintf(`[{"hostPort":80,"containerPort":80,"hostIP":%q}]`, ip), cniproto.CodeInvalidConfig)
+	}
+}
+
+// TestManyPortsOfOne: what belongs to a container stays its own however much it is.
+func TestManyPortsOfOne(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	var all []string
+	for i := range 5000 {
+		all = append(all, fmt.Sprintf(`{"hostPort":%d,"containerPort":%[1]d,"protocol":"udp"}`, 10000+i))
+	}
+	many := "[" + strings.Join(all, ",") + "]"
+	p.add("a", many)
+	p.checked("a", many, 0)
+	p.refusedAdd("b", `[{"hostPort":12000,"containerPort":80,"protocol":"udp"}]`, cniproto.CodePortTaken)
+	p.must("DEL", "a")
+	p.add("b", `[{"hostPort":12000,"containerPort":80,"protocol":"udp"}]`)
+	if out := testutil.Run(t, "emerita", "ports"); strings.Count(out, "\n") != 3 {
+		t.Errorf("emerita ports: %s", out)
+	}
+}
+
 // TestPortsComeAndGoWithContainers: kill -9, lost DELs, GC, a flushed ruleset.
 func TestPortsComeAndGoWithContainers(t *testing.T) {
 	t.Parallel()

@@ -149,6 +149,9 @@ func (p *Plugin) reclaim(store *state.Store, conn *nlmsg.Conn, key state.Key) ([
 	if record == nil {
 		return nil, nil
 	}
+	if err := p.unpublish(store, conn, formerLayout(conn, record, link)); err != nil {
+		return nil, err
+	}
 	return record.Claimed, nil
 }
 
@@ -173,7 +176,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 			record.ClaimDir, record.Claimed = c.Dir, c.Addrs
 			return store.Save(record)
 		},
-		Alive:  p.aliveness(store, conn, r.call.Config.Name),
+		Alive:  p.vacancy(store, conn, r.call.Config.Name),
 		Prefer: prefer,
 	})
 	if err != nil {

@@ -117,12 +117,11 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 		return cniproto.Wrap(cniproto.CodeNetlink, "delete interface of "+key.String(), errors.Join(append(errs, err)...))
 	}
 	errs = append(errs, p.forgetAttachment(conn, key, record, link))
-	if record != nil {
-		l := layoutOf(record)
-		if link.index != 0 {
-			l.hostIndex = link.index
+	if record != nil && len(record.Ports) > 0 {
+		if err := p.unpublish(store, conn, formerLayout(conn, record, link)); err != nil {
+			// Nor while ports of the host lead to it.
+			return cniproto.Wrap(cniproto.CodeNetlink, "close the ports of "+key.String(), errors.Join(append(errs, err)...))
 		}
-		errs = append(errs, p.unpublish(store, conn, l))
 	}
 	errs = append(errs, p.release(ctx, record, key, from))
 	if err := errors.Join(errs...); err != nil {

@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
+	"github.com/emerita-cni/emerita/internal/rtnl"
 	"github.com/emerita-cni/emerita/internal/state"
 )
 
@@ -28,21 +31,29 @@ const (
 )
 
 // checkHostIPs refuses an address that is none of the host's own: what is sent to others
-// is not ours to take (CVE-2020-8554).
+// is not ours to take (CVE-2020-8554). The routes are asked, as the nftables table asks
+// them: a socket can be bound to a broadcast address, and with ip_nonlocal_bind to any.
 func checkHostIPs(mappings []cniproto.PortMapping) error {
+	named := slices.DeleteFunc(slices.Clone(mappings), func(m cniproto.PortMapping) bool {
+		return !m.HostIP.IsValid() || m.HostIP.IsUnspecified()
+	})
+	if len(named) == 0 {
+		return nil
+	}
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return cniproto.Wrap(cniproto.CodeNetlink, "open rtnetlink", err)
+	}
+	defer conn.Close()
 	seen := map[netip.Addr]bool{}
-	for _, m := range mappings {
-		if !m.HostIP.IsValid() || m.HostIP.IsUnspecified() || seen[m.HostIP] {
+	for _, m := range named {
+		if seen[m.HostIP] {
 			continue
 		}
 		seen[m.HostIP] = true
-		err := tryBind(unix.SOCK_DGRAM, unix.IPPROTO_UDP, netip.AddrPortFrom(m.HostIP, 0))
-		if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EINVAL) {
+		if local, _ := rtnl.IsLocal(conn, m.HostIP); !local { // no route is an error, too
 			return cniproto.Errorf(cniproto.CodeInvalidConfig, "publish ports",
 				"%s at hostIP %s: the host does not have that address: take one of its own, or none", m, m.HostIP)
-		}
-		if err != nil {
-			return cniproto.Wrap(cniproto.CodeIO, "publish ports", err)
 		}
 	}
 	return nil
@@ -71,8 +82,15 @@ func (o options) checkListeners(ports []state.Port) error {
 // sockets tells.
 func listener(p state.Port) (bool, error) {
 	kind, protocol := unix.SOCK_STREAM, int(protocolOf(p.Protocol))
-	if protocol == unix.IPPROTO_UDP {
+	switch protocol {
+	case unix.IPPROTO_UDP:
 		kind = unix.SOCK_DGRAM
+	case unix.IPPROTO_SCTP:
+		// A socket would load the module for all of the machine, and take the protocol
+		// away from who has it in user space.
+		if unix.Access("/proc/thread-self/net/sctp", unix.F_OK) != nil {
+			return false, nil
+		}
 	}
 	err := tryBind(kind, protocol, netip.AddrPortFrom(p.HostIP, p.HostPort))
 	switch {

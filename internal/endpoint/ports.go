@@ -11,6 +11,7 @@ import (
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
 	"github.com/emerita-cni/emerita/internal/nft"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/state"
 )
 
@@ -90,29 +91,61 @@ func tablePorts(k state.Key, ports []state.Port) []nft.Port {
 	return out
 }
 
-// portsOf are the ports of recorded attachments that have claimed them: not those of one
-// whose container is gone, in this boot or the last one, and whose DEL never came.
+// portsOf are the ports of recorded attachments. One whose host end is gone has none: its
+// address may be another's, and so may it be after a boot. One that is being made has
+// those that it has claimed; one that is complete, those that nobody else has: somebody
+// may have removed the claims. The caller holds the lock of shared objects.
 func (p *Plugin) portsOf(records []*state.Record) ([]nft.Port, error) {
-	dir, err := state.OpenPorts(p.RunDir, false)
-	if dir == nil {
+	records = slices.DeleteFunc(slices.Clone(records), func(r *state.Record) bool { return len(r.Ports) == 0 })
+	if len(records) == 0 {
+		return nil, nil
+	}
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
+	defer conn.Close()
+	dir, err := state.OpenPorts(p.RunDir, false)
+	if err != nil {
+		return nil, err
+	}
+	if dir != nil {
+		defer dir.Close()
+	}
 	var all []nft.Port
+	taken := map[nft.Port]bool{} // of the host: nftables refuse two elements of one key
 	for _, r := range records {
-		var own []state.Port
-		for _, port := range r.Ports {
-			has, err := dir.Has(port, r.Key)
+		if _, found, err := findHostLink(conn, r.Key, r); err != nil {
+			return nil, err
+		} else if !found {
+			continue
+		}
+		for _, p := range r.Ports {
+			own, err := owns(dir, r, p)
 			if err != nil {
 				return nil, err
 			}
-			if has {
-				own = append(own, port)
+			host := nft.Port{Protocol: protocolOf(p.Protocol), HostAddr: p.HostIP, HostPort: p.HostPort}
+			if own && !taken[host] {
+				taken[host] = true
+				all = append(all, tablePorts(r.Key, []state.Port{p})...)
 			}
 		}
-		all = append(all, tablePorts(r.Key, own)...)
 	}
 	return all, nil
+}
+
+// owns says whether a port of a record is its attachment's. dir is nil if nobody has
+// claimed anything.
+func owns(dir *state.Ports, r *state.Record, p state.Port) (bool, error) {
+	if dir == nil {
+		return r.Phase == state.Ready, nil
+	}
+	if r.Phase != state.Ready {
+		return dir.Has(p, r.Key)
+	}
+	others, err := dir.Others(p, r.Key)
+	return len(others) == 0, err
 }
 
 // hasPorts says which port of an attachment does not lead to it, for CHECK.

@@ -83,6 +83,17 @@ func layoutOf(r *state.Record) *layout {
 	return l
 }
 
+// formerLayout is the layout of an attachment whose host end is gone. The index that it
+// had another may have since the last boot: then there is none.
+func formerLayout(conn *nlmsg.Conn, r *state.Record, was hostLink) *layout {
+	l := layoutOf(r)
+	l.hostIndex = cmp.Or(was.index, l.hostIndex)
+	if _, err := rtnl.Name(conn, l.hostIndex); !errors.Is(err, rtnl.ErrNoLink) {
+		l.hostIndex = 0
+	}
+	return l
+}
+
 // hostLink is the host end of an attachment as it was found.
 type hostLink struct {
 	name  string
@@ -128,6 +139,22 @@ func findChangedLink(conn *nlmsg.Conn, k state.Key, record *state.Record) (link 
 // attachment exist, and is it known here at all. One that another call works on
 // right now counts as alive.
 func (p *Plugin) aliveness(store *state.Store, conn *nlmsg.Conn, network string) func(id, ifname string) (alive, known bool) {
+	return p.alivenessAnd(store, conn, network, func(*state.Record) error { return nil })
+}
+
+// vacancy is aliveness for IPAM, which takes the address of whoever is not alive: first
+// the ports that lead there go. One whose ports cannot go counts as alive. The caller
+// does not hold the lock of shared objects.
+func (p *Plugin) vacancy(store *state.Store, conn *nlmsg.Conn, network string) func(id, ifname string) (alive, known bool) {
+	return p.alivenessAnd(store, conn, network, func(r *state.Record) error {
+		return p.unpublish(store, conn, formerLayout(conn, r, hostLink{}))
+	})
+}
+
+// alivenessAnd buries a dead attachment that has a record, while it is locked.
+func (p *Plugin) alivenessAnd(
+	store *state.Store, conn *nlmsg.Conn, network string, bury func(*state.Record) error,
+) func(id, ifname string) (alive, known bool) {
 	return func(id, ifname string) (alive, known bool) {
 		k := state.Key{Network: network, ContainerID: id, IfName: ifname}
 		lock, err := store.LockKey(k, 0)
@@ -141,6 +168,9 @@ func (p *Plugin) aliveness(store *state.Store, conn *nlmsg.Conn, network string)
 		}
 		_, found, err := findHostLink(conn, k, record)
 		if err != nil || found {
+			return true, true
+		}
+		if record != nil && bury(record) != nil {
 			return true, true
 		}
 		return false, record != nil

@@ -86,25 +86,33 @@ func (p *Plugin) repairRoutes(store *state.Store, conn *nlmsg.Conn, attached []*
 
 func (p *Plugin) repairTable(store *state.Store, attached []*layout) error {
 	var networks []nft.Network
-	var ports []nft.Port
 	needed := false
 	for _, l := range attached {
 		networks = append(networks, l.networks()...)
-		ports = append(ports, tablePorts(l.key, l.ports)...)
 		needed = needed || l.masquerade || len(l.ports) > 0
 	}
 	if !needed {
 		return nil
 	}
-	if err := p.withSharedLock(store, func() error { return p.claimAgain(attached) }); err != nil {
-		return err
-	}
-	if ok, _ := nft.Present(networks...); ok {
-		if ok, _ := nft.HasPorts(ports); ok {
-			return nil
+	return p.withSharedLock(store, func() error {
+		if err := p.claimAgain(attached); err != nil {
+			return err
 		}
-	}
-	return p.withSharedLock(store, func() error { return errors.Join(store.NoteTable(), nft.Add(networks, ports)) })
+		records, err := store.List("") // with those that have come meanwhile
+		if err != nil {
+			return err
+		}
+		ports, err := p.portsOf(records)
+		if err != nil {
+			return err
+		}
+		if ok, _ := nft.Present(networks...); ok {
+			if ok, _ := nft.HasPorts(ports); ok {
+				return nil
+			}
+		}
+		return errors.Join(store.NoteTable(), nft.Add(networks, ports))
+	})
 }
 
 func (p *Plugin) repairPrograms(store *state.Store, conn *nlmsg.Conn, attached []*layout) error {

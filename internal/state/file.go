@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFile bounds what is read of a file that somebody else may have written.
-const maxFile = 1 << 20
+// maxFile bounds what is read of a file that somebody else may have written. The largest
+// record has every port of the host, twice: some 100 MB.
+const maxFile = 128 << 20
 
 // readFile reads a regular file of the state directory; nil without error if
 // there is none, or something else in its place.
