@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/conntrack"
+	"github.com/emerita-cni/emerita/internal/nft"
 	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 	"github.com/emerita-cni/emerita/internal/state"
@@ -86,10 +88,27 @@ func (p *Plugin) background(args []string, rest closer) error {
 func flowArgs(ports []state.Port, gone bool) []string {
 	var args []string
 	for _, p := range ports {
+		if atLoopback(p) {
+			continue // nothing of it is tracked
+		}
 		args = append(args, fmt.Sprintf("%d,%s,%d,%s,%t", protocolOf(p.Protocol), p.HostIP, p.HostPort,
 			netip.AddrPortFrom(p.ContainerIP, p.ContainerPort), gone))
 	}
 	return args
+}
+
+// stillLead leaves out ports that have come and lead elsewhere by now: whoever has them
+// since has connections of its own. Of those that are gone only what led to them is meant.
+func stillLead(ports []conntrack.Port) []conntrack.Port {
+	return slices.DeleteFunc(ports, func(p conntrack.Port) bool {
+		if p.Gone {
+			return false
+		}
+		leads, err := nft.HasPorts([]nft.Port{{
+			Protocol: p.Protocol, HostAddr: p.Addr, HostPort: p.Port, Addr: p.Target.Addr(), Port: p.Target.Port(),
+		}})
+		return err != nil || !leads
+	})
 }
 
 func parseFlow(arg string) (p conntrack.Port, err error) {
@@ -117,7 +136,7 @@ func ForgetFlows(args []string) error {
 		}
 		ports = append(ports, p)
 	}
-	if len(ports) == 0 {
+	if ports = stillLead(ports); len(ports) == 0 {
 		return nil
 	}
 	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
