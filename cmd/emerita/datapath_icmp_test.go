@@ -29,7 +29,7 @@ func TestPortUnreachable(t *testing.T) {
 			name := f.name + ", " + way.from + " to " + way.to
 			server, at := listenBare(t, f, way.to, way.addr)
 			shut, closed := listenBare(t, f, way.to, way.addr)
-			unix.Close(shut.fd)
+			shut.close()
 			open, refused := dialBare(t, f, way.from, at), dialBare(t, f, way.from, closed)
 			before := h.counted("a").FastPackets + h.counted("b").FastPackets
 			ask := func() { say(t, open, netip.AddrPort{}, name) }

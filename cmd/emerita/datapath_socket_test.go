@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,9 +51,10 @@ func (f family) option(four, six int) int {
 
 // bare is a UDP socket as the kernel has it: Go's hide errors and control messages.
 type bare struct {
-	t  *testing.T
-	f  family
-	fd int
+	close func() // early; else at the end of the test
+	t     *testing.T
+	f     family
+	fd    int
 }
 
 func newBare(t *testing.T, f family, space string) bare {
@@ -65,7 +67,9 @@ func newBare(t *testing.T, f family, space string) bare {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(s.fd) })
+	// Once: a number that is closed again is another test's by then.
+	s.close = sync.OnceFunc(func() { unix.Close(s.fd) })
+	t.Cleanup(s.close)
 	return s
 }
 
