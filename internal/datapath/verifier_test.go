@@ -19,7 +19,8 @@ var update = flag.Bool("update", false, "write testdata/verifier.golden anew")
 const verifierGolden = "testdata/verifier.golden"
 
 // TestVerifier holds the instructions that the verifier walks, which grow before
-// a program is refused, to those of the golden file. Kernels differ a little.
+// a program is refused, to those of the golden file. Kernels differ: of to_container
+// that of 6.12 walks a fifth less than that of 6.18.
 func TestVerifier(t *testing.T) {
 	t.Parallel()
 	testutil.Root(t)
@@ -56,8 +57,8 @@ func TestVerifier(t *testing.T) {
 			t.Fatalf("read %q: %v", line, err)
 		}
 		seen++
-		if n := counts[name]; n < want*8/10 || n > want*12/10 {
-			t.Errorf("%s: %d instructions, want %d within a fifth: go test ./internal/datapath -update", name, n, want)
+		if n := counts[name]; n < want*7/10 || n > want*12/10 {
+			t.Errorf("%s: %d instructions, want %d, at most a fifth more or three tenths less: go test ./internal/datapath -update", name, n, want)
 		}
 	}
 	if seen != len(counts) {
