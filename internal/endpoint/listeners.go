@@ -70,7 +70,7 @@ func (o options) checkListeners(ports []state.Port) error {
 			return cniproto.Wrap(cniproto.CodeIO, "publish ports", err)
 		}
 		if listens {
-			return cniproto.Errorf(cniproto.CodePortTaken, "publish port "+p.String(),
+			return cniproto.Errorf(cniproto.CodePortTaken, "publish "+p.String(),
 				`a process of the host listens there (ss -lnp 'sport = %d'): stop it, publish another port, or set "portConflict":"ignore"`, p.HostPort)
 		}
 	}

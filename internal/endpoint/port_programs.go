@@ -46,7 +46,7 @@ func (p *Plugin) openToPrograms(t tools, l *layout) error {
 	named := slices.IndexFunc(l.ports, atLoopback)
 	insists := named >= 0
 	if insists && l.ports[named].Protocol == "sctp" {
-		return cniproto.Errorf(cniproto.CodeNotAvailable, "publish port "+l.ports[named].String(), "the kernel has no hook for SCTP there: take another hostIP")
+		return cniproto.Errorf(cniproto.CodeNotAvailable, "publish "+l.ports[named].String(), "the kernel has no hook for SCTP there: take another hostIP")
 	}
 	h := t.programs
 	if h == nil {
@@ -86,7 +86,7 @@ func (p *Plugin) loadPorts(store *state.Store, h *datapath.Handle, insists bool)
 // withoutLoopback is nil if no port names a loopback address.
 func (p *Plugin) withoutLoopback(l *layout, named int, err error) error {
 	if named >= 0 {
-		return cniproto.Errorf(cniproto.CodeNotAvailable, "publish port "+l.ports[named].String(), "%w: mend it, or take another hostIP", err)
+		return cniproto.Errorf(cniproto.CodeNotAvailable, "publish "+l.ports[named].String(), "%w: mend it, or take another hostIP", err)
 	}
 	p.Log.Warn("published ports are not open at loopback addresses of the host", "err", err)
 	return nil

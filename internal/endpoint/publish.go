@@ -75,7 +75,7 @@ func (p *Plugin) claimPorts(t tools, l *layout) error {
 				elsewhere = true
 				p.Log.Info("port stays with the container's other interface", "port", port.String(), "attachment", holder.String())
 			default:
-				return cniproto.Errorf(cniproto.CodePortTaken, "publish port "+port.String()+" for "+l.key.String(),
+				return cniproto.Errorf(cniproto.CodePortTaken, "publish "+port.String()+" for "+l.key.String(),
 					"%s has it: publish another port, or DEL that one first", holder)
 			}
 		}

@@ -25,7 +25,7 @@ type Port struct {
 }
 
 func (p Port) String() string {
-	return fmt.Sprintf("%s of %s", p.fileName(), p.HostIP)
+	return fmt.Sprintf("%s port %d at %s", p.Protocol, p.HostPort, p.HostIP)
 }
 
 // DefaultRunDir is where claims live, in memory: they say what the kernel leads where,
