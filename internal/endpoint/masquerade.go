@@ -69,7 +69,13 @@ func (p *Plugin) buildTable(store *state.Store, wanted []nft.Network) error {
 	if err != nil {
 		return err
 	}
-	return nft.Add(append(networksOf(records), wanted...), ports)
+	networks := append(networksOf(records), wanted...)
+	if first { // the table of before may stand: it goes with a GC, not with the last DEL
+		if ok, err := nft.Present(networks...); ok || err != nil {
+			return err
+		}
+	}
+	return nft.Add(networks, ports)
 }
 
 // networksOf are the networks of recorded attachments.
