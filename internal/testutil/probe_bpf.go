@@ -83,7 +83,7 @@ func inCgroup2(use func(dir string) error) (err error) {
 	if err := unix.Mount("cgroup2", root, "cgroup2", 0, ""); err != nil {
 		return os.NewSyscallError("mount", err)
 	}
-	defer func() { err = errors.Join(err, os.NewSyscallError("umount", unix.Unmount(root, 0))) }()
+	defer func() { err = errors.Join(err, os.NewSyscallError("umount", unix.Unmount(root, unix.MNT_DETACH))) }() // a child that is just being started may have it open
 	dir, err := os.MkdirTemp(root, "emerita-probe-")
 	if err != nil {
 		return err
