@@ -42,6 +42,7 @@ var leftOut = []struct{ dir, tests, why string }{
 	{"cmd/emerita", "^Test(FullDisk|ReadOnlyDisk|Modes|OddDataDir|TornState|LongIDs|LockIsHeld|Delegate|Cnitool|Libcni)", "files, locks and other programs"},
 	{"cmd/emerita", "^Test(Parallel|AddRacesDel|MeddlerDuringAdd|Reboot|CheckSeesMeddling|InteropBridge)", "many calls, minutes when emulated; others make each once"},
 	{"cmd/emerita", "^TestChain$/^(all|firewall|portmap_by_iptables)$", "likewise: a third of a minute for each rule of iptables"},
+	{"cmd/emerita", "^TestAccelerationFull$", "as many entries as a map takes"},
 	{"cmd/emerita", "^TestBandwidth$", "60 Mbit/s are more than an emulated machine moves; TestBandwidthByCapability is slower"},
 	{"cmd/emerita", "^Test(ManyPortsOfOne|BadPorts|OddHostIPs|PortConflicts|PortsOf(Dead|EarlierAttachment|TwoNetworks)|PortsAfterReboot|LateDELAfterReboot|KilledBeforeClaim)$", "claims and records of ports"},
 	{"cmd/emerita", "^TestBandwidth(LeavesNothing|NameTaken|Killed|Repaired|Refused)$", "many calls about limits; the others measure them"},
