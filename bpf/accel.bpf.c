@@ -30,8 +30,25 @@ enum {
 	MSG_PEEK = 2, /* include/linux/socket.h */
 };
 
-/* Of the kernel's structures only what is read (CO-RE). */
+/* Of the kernel's structures only what is read, and as it is numbered there (CO-RE). */
+enum sock_flags {
+	SOCK_ZEROCOPY = 18,
+};
+
+struct sock_common {
+	unsigned long skc_flags;
+} __attribute__((preserve_access_index));
+
+struct sock {
+	struct sock_common __sk_common;
+} __attribute__((preserve_access_index));
+
+struct inet_sock {
+	struct sock sk;
+} __attribute__((preserve_access_index));
+
 struct inet_connection_sock {
+	struct inet_sock icsk_inet;
 	const void *icsk_ulp_ops;
 } __attribute__((preserve_access_index));
 
@@ -41,6 +58,16 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 data_segs_out;
 } __attribute__((preserve_access_index));
+
+/* Says whether an application may wait to be told that what it sent is no longer needed
+ * (SO_ZEROCOPY), which only TCP does.
+ */
+static __always_inline int wants_completions(struct tcp_sock *tp)
+{
+	__u64 bit = __builtin_preserve_enum_value(*(enum sock_flags *)SOCK_ZEROCOPY, 1);
+
+	return tp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> bit & 1;
+}
 
 static __always_inline struct tcp_sock *tcp_of(struct bpf_sock_ops *ops)
 {
@@ -334,12 +361,11 @@ static __always_inline int by_tcp(struct turn *turn, struct flow *flow)
 }
 
 /* Says whether a direction may begin: nothing went by TCP, and the other end is there. */
-static __always_inline int may_begin(struct bpf_sock *sk, struct turn *turn, struct flow *flow)
+static __always_inline int may_begin(struct tcp_sock *tp, struct turn *turn, struct flow *flow)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct flow *peer;
 
-	if (!tp || tp->write_seq != turn->first)
+	if (tp->write_seq != turn->first)
 		return 0;
 	peer = bpf_map_lookup_elem(&accel_flows, &turn->peer);
 	if (!peer || peer->state == FLOW_AWAITED)
@@ -379,6 +405,7 @@ int accel_verdict(struct sk_msg_md *msg)
 {
 	struct bpf_sock *sk = msg->sk;
 	__u64 size = msg->size;
+	struct tcp_sock *tp;
 	struct turn *turn;
 	struct flow *flow;
 
@@ -392,7 +419,10 @@ int accel_verdict(struct sk_msg_md *msg)
 	if (!flow || accel_stopped() ||
 	    (sk->state != TCP_ESTABLISHED && sk->state != TCP_CLOSE_WAIT))
 		return by_tcp(turn, flow);
-	if (turn->state != FLOW_SOCKET && !may_begin(sk, turn, flow))
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || wants_completions(tp))
+		return by_tcp(turn, flow);
+	if (turn->state != FLOW_SOCKET && !may_begin(tp, turn, flow))
 		return by_tcp(turn, flow);
 	if (!affordable(turn, flow, size))
 		return by_tcp(turn, flow);
