@@ -27,7 +27,9 @@ enum {
 	TCP_ESTABLISHED = 1, /* include/net/tcp_states.h */
 	TCP_CLOSE = 7,
 	TCP_CLOSE_WAIT = 8,
-	MSG_PEEK = 2, /* include/linux/socket.h */
+	MSG_OOB = 1, /* include/linux/socket.h */
+	MSG_PEEK = 2,
+	MSG_ERRQUEUE = 0x2000,
 };
 
 /* Of the kernel's structures only what is read, and as it is numbered there (CO-RE). */
@@ -327,10 +329,27 @@ static __always_inline void withdraw(struct bpf_sock_ops *ops)
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
+/* A socket that was connected before, and is again or listens: what it has not read of the
+ * earlier connection is over with that, as TCP's own queue is.
+ */
+static __always_inline void forget(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct turn *turn = sk ? bpf_sk_storage_get(&accel_turns, sk, NULL, 0) : NULL;
+
+	if (!turn)
+		return;
+	bpf_map_delete_elem(&accel_sockhash, &turn->own);
+	bpf_sk_storage_delete(&accel_turns, sk);
+}
+
 SEC("sockops")
 int accel_enrol(struct bpf_sock_ops *ops)
 {
 	switch (ops->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		forget(ops);
+		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		ask(ops);
 		break;
@@ -345,6 +364,7 @@ int accel_enrol(struct bpf_sock_ops *ops)
 			leave(ops);
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		forget(ops);
 		note_listener(ops);
 		break;
 	}
@@ -440,22 +460,28 @@ int accel_verdict(struct sk_msg_md *msg)
 }
 
 /* Counts what an application has read: the kernel calls it for every socket of the
- * machine. Where a direction is FLOW_SOCKET all of its bytes come this way; a way of
- * reading that does not call would count less, never more.
+ * machine. Where a direction is FLOW_SOCKET all of its bytes come this way. What counts
+ * less than was read is safe, and ends the acceleration of a connection; more is not: so
+ * nothing counts that may not be of the stream, or be read again.
  */
 SEC("tp_btf/sock_recv_length")
 int accel_read(__u64 *ctx)
 {
 	void *sk = (void *)ctx[0];
 	int bytes = ctx[1], flags = ctx[2];
+	__u32 zero = 0;
+	__u64 *reader;
 	struct turn *turn;
 	struct flow *flow;
 
-	if (bytes <= 0 || flags & MSG_PEEK)
+	if (bytes <= 0 || flags & (MSG_OOB | MSG_PEEK | MSG_ERRQUEUE))
 		return 0;
 	turn = bpf_sk_storage_get(&accel_turns, sk, NULL, 0);
-	flow = turn ? bpf_map_lookup_elem(&accel_flows, &turn->own) : NULL;
-	if (flow)
+	if (!turn)
+		return 0;
+	reader = bpf_map_lookup_elem(&accel_reader, &zero);
+	flow = bpf_map_lookup_elem(&accel_flows, &turn->own);
+	if (flow && reader && *reader == bpf_get_attach_cookie(ctx))
 		__sync_fetch_and_add(&flow->read, bytes);
 	return 0;
 }

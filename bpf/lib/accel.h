@@ -138,6 +138,17 @@ struct {
 	__type(value, struct turn);
 } accel_turns SEC(".maps");
 
+/* The cookie of the link whose program counts what is read. The link of another build's
+ * goes on for a moment when it has been replaced, and nothing must be counted twice.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, __u64);
+} accel_reader SEC(".maps");
+
 /* The switch: not 0 stops enrolling, and sends all by TCP from the next message on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -43,17 +43,28 @@ func (fd FD) Pin(path string) error {
 	return nil
 }
 
-// linkAttr is the part of union bpf_attr for BPF_LINK_CREATE.
+// linkAttr is the part of union bpf_attr for BPF_LINK_CREATE, with what tracing programs
+// take.
 type linkAttr struct {
 	program, target, attachType, flags uint32
+	_                                  uint64 // target_btf_id
+	cookie                             uint64
 }
 
 // Link links a program to what a descriptor stands for, a cgroup (Linux 5.7), where it
-// is beside those of others, or a map; a tracing program has no target, and takes 0. The
-// link ends with its last descriptor or pin.
+// is beside those of others, or a map. The link ends with its last descriptor or pin.
 func Link(program FD, target int, t AttachType) (FD, error) {
-	attr := linkAttr{program: uint32(program), target: uint32(target), attachType: uint32(t)}
-	fd, errno := call(unix.BPF_LINK_CREATE, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return createLink(linkAttr{program: uint32(program), target: uint32(target), attachType: uint32(t)}, unsafe.Offsetof(linkAttr{}.cookie)-8)
+}
+
+// LinkTracing links a tracing program to what it was loaded for; a tracepoint's reads the
+// cookie (Linux 6.10).
+func LinkTracing(program FD, t AttachType, cookie uint64) (FD, error) {
+	return createLink(linkAttr{program: uint32(program), attachType: uint32(t), cookie: cookie}, unsafe.Sizeof(linkAttr{}))
+}
+
+func createLink(attr linkAttr, size uintptr) (FD, error) {
+	fd, errno := call(unix.BPF_LINK_CREATE, unsafe.Pointer(&attr), size)
 	if errno != 0 {
 		return -1, fmt.Errorf("link program: %w", errno)
 	}

@@ -85,6 +85,7 @@ type accelTurn struct {
 const (
 	accelMapAccelFlows    = "accel_flows"
 	accelMapAccelPeers    = "accel_peers"
+	accelMapAccelReader   = "accel_reader"
 	accelMapAccelServices = "accel_services"
 	accelMapAccelSockets  = "accel_sockets"
 	accelMapAccelSockhash = "accel_sockhash"
@@ -148,6 +149,7 @@ type accelProgramSpecs struct {
 type accelMapSpecs struct {
 	AccelFlows    *ebpf.MapSpec `ebpf:"accel_flows"`
 	AccelPeers    *ebpf.MapSpec `ebpf:"accel_peers"`
+	AccelReader   *ebpf.MapSpec `ebpf:"accel_reader"`
 	AccelServices *ebpf.MapSpec `ebpf:"accel_services"`
 	AccelSockets  *ebpf.MapSpec `ebpf:"accel_sockets"`
 	AccelSockhash *ebpf.MapSpec `ebpf:"accel_sockhash"`
@@ -183,6 +185,7 @@ func (o *accelObjects) Close() error {
 type accelMaps struct {
 	AccelFlows    *ebpf.Map `ebpf:"accel_flows"`
 	AccelPeers    *ebpf.Map `ebpf:"accel_peers"`
+	AccelReader   *ebpf.Map `ebpf:"accel_reader"`
 	AccelServices *ebpf.Map `ebpf:"accel_services"`
 	AccelSockets  *ebpf.Map `ebpf:"accel_sockets"`
 	AccelSockhash *ebpf.Map `ebpf:"accel_sockhash"`
@@ -194,6 +197,7 @@ func (m *accelMaps) Close() error {
 	return _AccelClose(
 		m.AccelFlows,
 		m.AccelPeers,
+		m.AccelReader,
 		m.AccelServices,
 		m.AccelSockets,
 		m.AccelSockhash,

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -104,10 +105,11 @@ func (h *Handle) linkVerdict() error {
 	return linkTo(program, h.accelLink(pinAccelVerdict), int(sockets), bpfsys.SKMsgVerdict)
 }
 
-// loadAccelRead puts the program that counts what applications read on its tracepoint.
-// The link of another build's goes first: what is counted twice would be taken for read
-// when it is not, what is not counted only ends the acceleration of those connections.
-// Kernels that are locked down have no such programs.
+// loadAccelRead puts the program that counts what applications read on its tracepoint, in
+// place of another build's, whose link the kernel takes off in its own time: nobody counts
+// from before the new one is linked until it is told that it does. What is counted twice
+// would be taken for read when it is not; what is not counted only ends the acceleration
+// of those connections. Kernels that are locked down have no such programs.
 func (h *Handle) loadAccelRead(spec *ebpf.ProgramSpec) error {
 	maps := map[string]*ebpf.Map{}
 	defer func() {
@@ -115,7 +117,7 @@ func (h *Handle) loadAccelRead(spec *ebpf.ProgramSpec) error {
 			m.Close()
 		}
 	}()
-	for _, name := range []string{pinAccelTurns, pinAccelFlows} {
+	for _, name := range []string{pinAccelTurns, pinAccelFlows, pinAccelReader} {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(h.dir, name), nil)
 		if err != nil {
 			return fmt.Errorf("open pin %q: %w", name, err)
@@ -130,11 +132,28 @@ func (h *Handle) loadAccelRead(spec *ebpf.ProgramSpec) error {
 		return fmt.Errorf("load program %s: %w", pinAccelRead, err)
 	}
 	defer program.Close()
-	pin := h.accelLink(pinAccelRead)
+	counts := func(cookie uint64) error {
+		if err := maps[pinAccelReader].Put(uint32(0), cookie); err != nil {
+			return fmt.Errorf("say who counts: %w", err)
+		}
+		return nil
+	}
+	if err := counts(0); err != nil {
+		return err
+	}
+	pin, cookie := h.accelLink(pinAccelRead), uint64(time.Now().UnixNano())
 	if err := os.Remove(pin); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove link: %w", err)
 	}
-	return linkTo(bpfsys.FD(program.FD()), pin, 0, bpfsys.RawTracepoint)
+	l, err := bpfsys.LinkTracing(bpfsys.FD(program.FD()), bpfsys.RawTracepoint, cookie)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := l.Pin(pin); err != nil {
+		return err
+	}
+	return counts(cookie)
 }
 
 // EnrolCgroup lets the sockets of the processes of a cgroup be enrolled, by its path

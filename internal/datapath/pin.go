@@ -43,6 +43,7 @@ const (
 	pinAccelFlows    = "accel_flows"
 	pinAccelSockhash = "accel_sockhash"
 	pinAccelTurns    = "accel_turns"
+	pinAccelReader   = "accel_reader"
 	pinAccelStop     = "accel_stop"
 )
 
