@@ -160,14 +160,14 @@ func (h *host) filtered(index int) (bool, error) {
 	return found, nil
 }
 
-// start starts a process in the end's namespace. The process inherits it from
-// the thread.
+// start starts a process in the end's namespace, which it inherits from the thread, and
+// in the host's cgroup.
 func (e end) start(cmd *exec.Cmd) error {
 	err := e.host.do(func() error {
 		if err := unix.Setns(e.netns, unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter network namespace: %w", err)
 		}
-		startErr := cmd.Start()
+		startErr := e.host.startInCgroup(cmd)
 		if err := e.host.enter(); err != nil {
 			return err
 		}

@@ -36,7 +36,8 @@ bandwidth  limits: how exactly they are kept, and latency beside streams that fi
 
 Without a sub-command it is one after the other.
 
-Everything happens in namespaces of the tool's own; nothing of the host is changed.
+Everything happens in namespaces and a cgroup of the tool's own; nothing of the host is
+changed.
 
 `
 
@@ -193,7 +194,7 @@ func (o options) measure(ctx context.Context, section string, plugins []string, 
 	if err != nil {
 		return fmt.Errorf("make a working directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, removeCgroups(work), os.RemoveAll(work)) }()
 
 	emerita := ""
 	if slices.Contains(plugins, "emerita") {
@@ -201,6 +202,9 @@ func (o options) measure(ctx context.Context, section string, plugins []string, 
 	}
 	m, err := build(ctx, work, emerita, stderr)
 	if err != nil {
+		return err
+	}
+	if err := makeCgroups(work); err != nil {
 		return err
 	}
 	if err := sandbox(ctx, work, section, plan, res, stderr); err != nil {

@@ -26,8 +26,8 @@ const (
 // sandbox measures in a process of its own that is init of new PID, mount and
 // network namespaces. When it ends, by whatever cause, the kernel kills what it
 // started and drops every mount, namespace and link: no clean-up has to be
-// trusted. Being init, it also inherits, and can wait for, what a plugin left
-// running. It runs a section with a plan and fills res.
+// trusted, but that of empty cgroups. Being init, it also inherits, and can wait
+// for, what a plugin left running. It runs a section with a plan and fills res.
 func sandbox(ctx context.Context, work, section string, plan, res any, stderr io.Writer) error {
 	b, err := json.Marshal(plan)
 	if err != nil {
