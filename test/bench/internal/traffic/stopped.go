@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package traffic
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// stuck is how long a socket must take nothing to count as stopped. A delayed
+	// acknowledgement comes after 40 ms, what had to be sent again after 200.
+	stuck = 500 * time.Millisecond
+
+	// enough ends a push that nobody stops: it goes to the host's memory.
+	enough = 256 << 20
+
+	// pushTime is how long small writes may take to fill the buffers.
+	pushTime = 10 * time.Second
+)
+
+// push takes some turns, after which the server stops reading, and then writes without
+// blocking until the socket takes no more.
+func push(s Spec) (Result, error) {
+	fd, err := connect(s)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := trips(fd, s.Trips, make([]byte, 1)); err != nil {
+		return Result{}, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return Result{}, fmt.Errorf("write without blocking: %w", err)
+	}
+	buf := make([]byte, s.Size)
+	pushed := 0
+	for overdue := time.Now().Add(pushTime); time.Now().Before(overdue); {
+		n, err := write(fd, buf)
+		switch {
+		case err == nil:
+			pushed += n
+		case !errors.Is(err, unix.EAGAIN):
+			return Result{}, fmt.Errorf("write to a reader that has stopped: %w", err)
+		default:
+			writable, err := awaitWritable(fd)
+			if err != nil {
+				return Result{}, err
+			}
+			if !writable {
+				return Result{Pushed: float64(pushed) / 1024}, nil
+			}
+		}
+		if pushed >= enough {
+			return Result{Pushed: float64(pushed) / 1024}, nil
+		}
+	}
+	return Result{}, fmt.Errorf("write to a reader that has stopped: %d bytes in %v, and no end", pushed, pushTime)
+}
+
+// awaitWritable tells whether a socket takes something before it counts as stopped.
+func awaitWritable(fd int) (bool, error) {
+	for overdue := time.Now().Add(stuck); ; {
+		left := time.Until(overdue)
+		if left <= 0 {
+			return false, nil
+		}
+		timeout := unix.NsecToTimespec(left.Nanoseconds())
+		n, err := unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, &timeout, nil)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return false, fmt.Errorf("wait until the socket takes more: %w", err)
+		}
+		if n > 0 {
+			return true, nil
+		}
+	}
+}
+
+// stopReading takes the turns of one client and no more.
+func stopReading(listener int, s Spec) error {
+	fd, err := accept(listener)
+	if err != nil {
+		return err
+	}
+	if err := answerTrips(fd, s.Trips, make([]byte, 1)); err != nil {
+		return err
+	}
+	for { // who started the server ends it
+		time.Sleep(time.Hour)
+	}
+}
