@@ -7,6 +7,7 @@
 #include "lib/chosen.h"
 #include "lib/endpoint.h"
 #include "lib/socket.h"
+#include "lib/sockops.h"
 
 /* include/uapi/linux/tcp.h has it among structures of glibc's name. */
 #define TCP_CONGESTION 13
@@ -17,34 +18,6 @@
 static __always_inline int paces(const char *name)
 {
 	return name[0] == 'b' && name[1] == 'b' && name[2] == 'r';
-}
-
-static __always_inline void own_address(struct bpf_sock_ops *ops, __u8 addr[16])
-{
-	__u32 *words = (__u32 *)addr;
-
-	if (ops->family == AF_INET) {
-		v4_mapped(addr, ops->local_ip4);
-		return;
-	}
-	words[0] = ops->local_ip6[0];
-	words[1] = ops->local_ip6[1];
-	words[2] = ops->local_ip6[2];
-	words[3] = ops->local_ip6[3];
-}
-
-static __always_inline void peer_address(struct bpf_sock_ops *ops, __u8 addr[16])
-{
-	__u32 *words = (__u32 *)addr;
-
-	if (ops->family == AF_INET) {
-		v4_mapped(addr, ops->remote_ip4);
-		return;
-	}
-	words[0] = ops->remote_ip6[0];
-	words[1] = ops->remote_ip6[1];
-	words[2] = ops->remote_ip6[2];
-	words[3] = ops->remote_ip6[3];
 }
 
 /* What is chosen for a connection that is about to be, or has just been accepted: an

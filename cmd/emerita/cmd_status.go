@@ -21,10 +21,10 @@ func statusCommand(e env, f *flags) error {
 		return err
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ATTACHED\tDEVICE\tFAST PATH\tISOLATION\tHOST ACCESS\tMTU\tOUTSIDE MTU\tBIG TCP\tBANDWIDTH\tLOCAL CONGESTION CONTROL")
+	fmt.Fprintln(w, "ATTACHED\tDEVICE\tFAST PATH\tISOLATION\tHOST ACCESS\tMTU\tOUTSIDE MTU\tBIG TCP\tBANDWIDTH\tLOCAL CONGESTION CONTROL\tACCELERATION")
 	for _, is := range all {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", is.Attached, is.Device,
-			onOff(is.FastPath), isolation(is), yesNo(!is.HostClosed), is.MTU, is.RouteMTU, size(is.BigTCP), bandwidth(is), congestion(is))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", is.Attached, is.Device,
+			onOff(is.FastPath), isolation(is), yesNo(!is.HostClosed), is.MTU, is.RouteMTU, size(is.BigTCP), bandwidth(is), congestion(is), onOff(is.Accelerated))
 	}
 	return w.Flush()
 }

@@ -30,6 +30,7 @@ func commands() []command {
 		{"gc", "{--keep ID/IFNAME … | --keep-none | --dead} [CONFIG]", "remove what belongs to no container any more", needConfig, gcCommand},
 		{"list", "", "list the connected containers, with what they sent and received", 0, listCommand},
 		{"ports", "", "list the ports of the host that lead to containers", 0, portsCommand},
+		{"flows", "[--stop | --start]", "list the connections that go from socket to socket; stop it at once", 0, flowsCommand},
 		{"drops", "", "say what was dropped, for whom and why", 0, dropsCommand},
 		{"install", "", "load the eBPF programs before the first container does", 0, installCommand},
 		{"repair", "", "put back what containers share and somebody has removed", 0, repairCommand},

@@ -30,6 +30,7 @@ type flags struct {
 	file                     string // configuration; "" and "-" are stdin
 	keep                     []cniproto.Attachment
 	keepNone, dead           bool
+	stop, start              bool // acceleration
 
 	cniVersion string // of the configuration, once it is read
 	network    string // likewise, its name
@@ -54,6 +55,10 @@ func parseFlags(c command, args []string) (*flags, error) {
 	if c.needs&needConfig != 0 {
 		both(&f.path, "", "cni-path", defaultPath)
 		both(&f.plugin, "", "plugin", "")
+	}
+	if c.name == "flows" {
+		set.BoolVar(&f.stop, "stop", false, "")
+		set.BoolVar(&f.start, "start", false, "")
 	}
 	if c.name == "gc" {
 		set.BoolVar(&f.keepNone, "keep-none", false, "")

@@ -18,7 +18,7 @@ import (
 func (h *host) entries() map[string]int {
 	h.t.Helper()
 	out := map[string]int{}
-	for _, name := range []string{"interfaces", "endpoints", "allowed", "counts", "sockets", "published", "loopback"} {
+	for _, name := range []string{"interfaces", "endpoints", "allowed", "counts", "sockets", "published", "loopback", "accel_sockets", "accel_peers", "accel_flows"} {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(pins, name), nil)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

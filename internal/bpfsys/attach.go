@@ -15,8 +15,10 @@ type AttachType uint32
 
 // The attach types in use.
 const (
-	SockOps    AttachType = unix.BPF_CGROUP_SOCK_OPS
-	NetkitPeer AttachType = 55 // what leaves by the peer of a netkit device (Linux 6.7)
+	SockOps       AttachType = unix.BPF_CGROUP_SOCK_OPS
+	SKMsgVerdict  AttachType = unix.BPF_SK_MSG_VERDICT // what the sockets of a map send; by link Linux 6.10
+	RawTracepoint AttachType = unix.BPF_TRACE_RAW_TP   // the one for which the program was loaded; by link Linux 5.19
+	NetkitPeer    AttachType = 55                      // what leaves by the peer of a netkit device (Linux 6.7)
 
 	Inet4Connect     AttachType = unix.BPF_CGROUP_INET4_CONNECT // Linux 4.17
 	Inet6Connect     AttachType = unix.BPF_CGROUP_INET6_CONNECT
@@ -46,13 +48,14 @@ type linkAttr struct {
 	program, target, attachType, flags uint32
 }
 
-// LinkCgroup links a program to a cgroup (Linux 5.7), beside those of others. The
+// Link links a program to what a descriptor stands for, a cgroup (Linux 5.7), where it
+// is beside those of others, or a map; a tracing program has no target, and takes 0. The
 // link ends with its last descriptor or pin.
-func LinkCgroup(program FD, cgroup int, t AttachType) (FD, error) {
-	attr := linkAttr{program: uint32(program), target: uint32(cgroup), attachType: uint32(t)}
+func Link(program FD, target int, t AttachType) (FD, error) {
+	attr := linkAttr{program: uint32(program), target: uint32(target), attachType: uint32(t)}
 	fd, errno := call(unix.BPF_LINK_CREATE, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if errno != 0 {
-		return -1, fmt.Errorf("link program to cgroup: %w", errno)
+		return -1, fmt.Errorf("link program: %w", errno)
 	}
 	return FD(fd), nil
 }
@@ -88,12 +91,41 @@ type queryAttr struct {
 // of one of the same name, and beside those of others. The kernel waits for a grace
 // period. The program goes with the device.
 func AttachDevice(program FD, ifindex int, t AttachType) error {
+	return attach(program, ifindex, t, 0)
+}
+
+// AttachCgroup attaches a program to an open cgroup in the same way. It goes with the
+// cgroup.
+func AttachCgroup(program FD, cgroup int, t AttachType) error {
+	return attach(program, cgroup, t, unix.BPF_F_ALLOW_MULTI)
+}
+
+// DetachCgroup takes the program of a name off an open cgroup. Where there is none that
+// is success.
+func DetachCgroup(cgroup int, t AttachType, name string) error {
+	id, err := AttachedTo(cgroup, t, name)
+	if err != nil || id == 0 {
+		return err
+	}
+	program, err := byID(id)
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	attr := attachAttr{target: uint32(cgroup), program: uint32(program), attachType: uint32(t)}
+	if _, errno := call(unix.BPF_PROG_DETACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); errno != 0 {
+		return fmt.Errorf("detach program from cgroup: %w", errno)
+	}
+	return nil
+}
+
+func attach(program FD, target int, t AttachType, flags uint32) error {
 	own, err := program.info()
 	if err != nil {
 		return err
 	}
-	attr := attachAttr{target: uint32(ifindex), program: uint32(program), attachType: uint32(t)}
-	id, err := AttachedTo(ifindex, t, own.name())
+	attr := attachAttr{target: uint32(target), program: uint32(program), attachType: uint32(t), flags: flags}
+	id, err := AttachedTo(target, t, own.name())
 	if err != nil {
 		return err
 	}
@@ -106,20 +138,21 @@ func AttachDevice(program FD, ifindex int, t AttachType) error {
 			return err
 		}
 		defer old.Close()
-		attr.flags, attr.replace = unix.BPF_F_REPLACE, uint32(old)
+		attr.flags, attr.replace = flags|unix.BPF_F_REPLACE, uint32(old)
 	}
 	if _, errno := call(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); errno != 0 {
-		return fmt.Errorf("attach program to device %d: %w", ifindex, errno)
+		return fmt.Errorf("attach program to %d: %w", target, errno)
 	}
 	return nil
 }
 
-// AttachedTo is the identifier of the program of a name on a device, 0 if there is none.
-func AttachedTo(ifindex int, t AttachType, name string) (uint32, error) {
-	var ids [64]uint32 // the most that a device takes (BPF_MPROG_MAX)
-	attr := queryAttr{target: uint32(ifindex), attachType: uint32(t), programs: unsafe.Pointer(&ids), count: uint32(len(ids))}
+// AttachedTo is the identifier of the program of a name on a device, by its index, or on
+// an open cgroup, 0 if there is none.
+func AttachedTo(target int, t AttachType, name string) (uint32, error) {
+	var ids [64]uint32 // the most that either takes (BPF_MPROG_MAX, BPF_CGROUP_MAX_PROGS)
+	attr := queryAttr{target: uint32(target), attachType: uint32(t), programs: unsafe.Pointer(&ids), count: uint32(len(ids))}
 	if _, errno := call(unix.BPF_PROG_QUERY, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); errno != 0 {
-		return 0, fmt.Errorf("list programs of device %d: %w", ifindex, errno)
+		return 0, fmt.Errorf("list programs of %d: %w", target, errno)
 	}
 	for _, id := range ids[:min(int(attr.count), len(ids))] {
 		fd, err := byID(id)

@@ -11,7 +11,7 @@ import (
 
 func TestBuildNamesTheObjects(t *testing.T) {
 	t.Parallel()
-	sum := sha256.Sum256(slices.Concat(_EndpointBytes, _SocketBytes, _PortBytes))
+	sum := sha256.Sum256(slices.Concat(_EndpointBytes, _SocketBytes, _PortBytes, _AccelBytes))
 	if want := hex.EncodeToString(sum[:8]); build != want {
 		t.Errorf("build is %q, the objects are %q: make generate", build, want)
 	}

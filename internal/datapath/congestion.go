@@ -74,12 +74,25 @@ func (h *Handle) linkPinned(name, pin, root string, at bpfsys.AttachType) error 
 		return err
 	}
 	defer program.Close()
-	return linkCgroup(program, pin, root, at)
+	cgroup, err := openCgroup(root)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(cgroup)
+	return linkTo(program, pin, cgroup, at)
 }
 
-// linkCgroup makes a pinned link of a program to a cgroup, or gives the program to the
+func openCgroup(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open cgroup: %w", &os.PathError{Op: "open", Path: path, Err: err})
+	}
+	return fd, nil
+}
+
+// linkTo makes a pinned link of a program to an open target, or gives the program to the
 // one that there is.
-func linkCgroup(program bpfsys.FD, pin, root string, at bpfsys.AttachType) error {
+func linkTo(program bpfsys.FD, pin string, target int, at bpfsys.AttachType) error {
 	l, err := bpfsys.Open(pin)
 	if err == nil {
 		defer l.Close()
@@ -88,12 +101,7 @@ func linkCgroup(program bpfsys.FD, pin, root string, at bpfsys.AttachType) error
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	cgroup, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open cgroup: %w", &os.PathError{Op: "open", Path: root, Err: err})
-	}
-	defer unix.Close(cgroup)
-	if l, err = bpfsys.LinkCgroup(program, cgroup, at); err != nil {
+	if l, err = bpfsys.Link(program, target, at); err != nil {
 		return err
 	}
 	defer l.Close()

@@ -21,7 +21,7 @@ type Handle struct {
 	interfaces, endpoints, counts bpfsys.FD
 
 	// Opened when they are needed: each costs 20 µs.
-	allowed, sockets, published, loopback bpfsys.FD
+	allowed, sockets, published, loopback, accelSockets, accelPeers bpfsys.FD
 }
 
 // Names of the pinned programs. The second is pinned last: where it is, all is.
@@ -59,7 +59,10 @@ func OpenMaps() (h *Handle, err error) {
 	if err := trusted(dir); err != nil {
 		return nil, err
 	}
-	h = &Handle{dir: dir, FromContainer: -1, ToContainer: -1, interfaces: -1, endpoints: -1, allowed: -1, counts: -1, sockets: -1, published: -1, loopback: -1}
+	h = &Handle{dir: dir}
+	for _, fd := range h.all() {
+		*fd = -1
+	}
 	for _, pin := range []struct {
 		name string
 		fd   *bpfsys.FD
@@ -89,10 +92,17 @@ func OpenOrLoad() (h *Handle, loaded bool, err error) {
 
 // Close closes the descriptors. What is pinned or attached stays.
 func (h *Handle) Close() {
-	for _, fd := range []bpfsys.FD{h.FromContainer, h.ToContainer, h.interfaces, h.endpoints, h.allowed, h.counts, h.sockets, h.published, h.loopback} {
-		if fd >= 0 {
+	for _, fd := range h.all() {
+		if *fd >= 0 {
 			_ = fd.Close()
 		}
+	}
+}
+
+func (h *Handle) all() []*bpfsys.FD {
+	return []*bpfsys.FD{
+		&h.FromContainer, &h.ToContainer, &h.interfaces, &h.endpoints, &h.counts,
+		&h.allowed, &h.sockets, &h.published, &h.loopback, &h.accelSockets, &h.accelPeers,
 	}
 }
 

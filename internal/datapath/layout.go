@@ -8,7 +8,7 @@ import (
 	"net/netip"
 )
 
-// The layouts of bpf/lib/{endpoint,interface,loopback,published,socket}.h, written by
+// The layouts of bpf/lib/{accel,endpoint,interface,loopback,published,socket}.h, written by
 // hand because they are encoded on the path of every ADD. TestLayout compares them with the object's BTF.
 
 // Flags of an interface (enum interface_flags).
@@ -49,6 +49,10 @@ const (
 
 	loopbackSize    = 24
 	loopbackIndexAt = 16 // where a port of the loopback has it
+
+	accelContainerSize = 16
+	accelIndexAt       = 8  // where an accelerated container has it
+	flowIndexAt        = 20 // and one end of a connection
 )
 
 // flagUnpaced is the flag of a socket policy (enum socket_flags).

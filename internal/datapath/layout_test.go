@@ -59,6 +59,11 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	loopback := spec.Maps[pinLoopback]
+	spec, err = loadAccel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	accel := spec.Maps
 	u32 := func(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 	u64 := func(v uint64) []byte { return binary.NativeEndian.AppendUint64(nil, v) }
 	e := Endpoint{
@@ -112,6 +117,9 @@ func TestLayout(t *testing.T) {
 		{"port of IPv6", loopback.Value, loopbackValue(7, port6), map[string][]byte{
 			"addr": v6.AsSlice(), "ifindex": u32(7), "port": be16(0x5354), "pad": {0, 0},
 		}},
+		{"key of an accelerated socket", accel[pinAccelSockets].Key, socketKey(9, v4), map[string][]byte{"netns": u64(9), "addr": mapped}},
+		{"key of an accelerated peer", accel[pinAccelPeers].Key, endpointKey(9, v6), map[string][]byte{"network": u64(9), "addr": v6.AsSlice()}},
+		{"accelerated container", accel[pinAccelPeers].Value, accelContainer(9, 7), map[string][]byte{"id": u64(9), "ifindex": u32(7), "pad": u32(0)}},
 		{"allowed network", maps[pinAllowed].Key, allowanceKey(7, 8), map[string][]byte{"ifindex": u32(7), "pad": u32(0), "network": u64(8)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -19,7 +19,8 @@ import (
 //go:generate go tool bpf2go -target bpfel -cflags "-O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu" endpoint ../../bpf/endpoint.bpf.c -- -I../../bpf
 //go:generate go tool bpf2go -target bpfel -cflags "-O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu" socket ../../bpf/socket.bpf.c -- -I../../bpf
 //go:generate go tool bpf2go -target bpfel -cflags "-O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu" port ../../bpf/port.bpf.c -- -I../../bpf
-//go:generate sh -c "sed -i \"s/^const build = .*/const build = \\\"$(cat endpoint_bpfel.o socket_bpfel.o port_bpfel.o | sha256sum | cut -c 1-16)\\\"/\" build.go"
+//go:generate go tool bpf2go -target bpfel -cflags "-mcpu=v3 -O2 -g -Wall -Werror -Wextra -Wno-unused-parameter -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu" accel ../../bpf/accel.bpf.c -- -I../../bpf
+//go:generate sh -c "sed -i \"s/^const build = .*/const build = \\\"$(cat endpoint_bpfel.o socket_bpfel.o port_bpfel.o accel_bpfel.o | sha256sum | cut -c 1-16)\\\"/\" build.go"
 
 // load loads the programs and pins them and their maps. Maps that are pinned
 // already are used: they know the containers that run. A load that was killed

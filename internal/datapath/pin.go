@@ -37,6 +37,13 @@ const (
 	pinSockets    = "sockets"
 	pinPublished  = "published"
 	pinLoopback   = "loopback"
+
+	pinAccelSockets  = "accel_sockets"
+	pinAccelPeers    = "accel_peers"
+	pinAccelFlows    = "accel_flows"
+	pinAccelSockhash = "accel_sockhash"
+	pinAccelTurns    = "accel_turns"
+	pinAccelStop     = "accel_stop"
 )
 
 // isBPFFS says whether a bpffs is mounted at a path.

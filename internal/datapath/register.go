@@ -28,7 +28,8 @@ type Endpoint struct {
 	Netkit     bool // the device is a netkit, not a veth
 	Limited    bool // what is for it must pass the queue of its host end
 
-	Congestion *Congestion // nil if its sockets stay as they are
+	Congestion   *Congestion   // nil if its sockets keep the host's
+	Acceleration *Acceleration // nil if its sockets are not to be enrolled
 }
 
 // Register tells the programs of a container's interface, before they are
@@ -110,6 +111,7 @@ func (h *Handle) Unregister(e Endpoint) error {
 		forget(h.endpoints.Delete(k), "address "+a.String())
 	}
 	h.unregisterSockets(e, forget)
+	h.decelerate(e, forget)
 	key, known := indexKey(e.IfIndex), make([]byte, interfaceSize)
 	if h.interfaces.Lookup(key, known) == nil && !sameAttachment(known, interfaceValue(e)) {
 		return errors.Join(errs...)
@@ -144,6 +146,14 @@ func (h *Handle) Knows(e Endpoint) (bool, error) {
 	}
 	if e.Congestion != nil && !h.HasCongestion() {
 		return false, nil
+	}
+	if e.Acceleration != nil {
+		if !h.HasAcceleration(e.Acceleration.Cgroup == "") {
+			return false, nil
+		}
+		if known, err := h.knowsAccelerated(e); !known || err != nil {
+			return false, err
+		}
 	}
 	limited := e.Limited
 	for _, a := range e.Addrs {

@@ -32,6 +32,7 @@ func Sweep(gone func(ifindex int) bool) error {
 	inValue := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value)) }
 	ofSocket := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value[socketIndexAt:])) }
 	ofLoopback := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value[loopbackIndexAt:])) }
+	ofAccelerated := func(_, value []byte) int { return int(binary.NativeEndian.Uint32(value[accelIndexAt:])) }
 	return errors.Join(
 		sweep(filepath.Join(dir, pinInterfaces), inKey, gone),
 		sweep(filepath.Join(dir, pinCounts), inKey, gone),
@@ -40,6 +41,9 @@ func Sweep(gone func(ifindex int) bool) error {
 		sweep(filepath.Join(dir, pinSockets), ofSocket, gone),
 		sweep(filepath.Join(dir, pinPublished), inKey, gone),
 		sweep(filepath.Join(dir, pinLoopback), ofLoopback, gone),
+		sweep(filepath.Join(dir, pinAccelSockets), ofAccelerated, gone),
+		sweep(filepath.Join(dir, pinAccelPeers), ofAccelerated, gone),
+		sweep(filepath.Join(dir, pinAccelFlows), indexOfFlow, gone),
 	)
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
 	"github.com/emerita-cni/emerita/internal/ipam"
 	"github.com/emerita-cni/emerita/internal/netns"
 	"github.com/emerita-cni/emerita/internal/nlmsg"
@@ -22,15 +23,16 @@ import (
 
 // request is an ADD whose every input has been validated.
 type request struct {
-	call    Call
-	options options
-	mac     net.HardwareAddr // asked for; nil if not
-	labels  map[string]string
-	aliases []string
-	ports   []cniproto.PortMapping
-	prev    *cniproto.Result // nil for the first plugin of a chain
-	ipam    ipam.Manager
-	ns      *netns.NS
+	call         Call
+	options      options
+	mac          net.HardwareAddr // asked for; nil if not
+	labels       map[string]string
+	aliases      []string
+	ports        []cniproto.PortMapping
+	acceleration *datapath.Acceleration // nil if none; without namespace
+	prev         *cniproto.Result       // nil for the first plugin of a chain
+	ipam         ipam.Manager
+	ns           *netns.NS
 }
 
 // parse validates an ADD without touching anything. The caller closes ns.
@@ -51,6 +53,9 @@ func (p *Plugin) parse(call Call) (r *request, err error) {
 		return nil, err
 	}
 	if err := checkHostIPs(r.ports); err != nil {
+		return nil, err
+	}
+	if r.acceleration, err = r.accelerated(); err != nil {
 		return nil, err
 	}
 	if r.mac, err = wantedMAC(call.Config, args); err != nil {
@@ -149,6 +154,7 @@ func (p *Plugin) reclaim(store *state.Store, conn *nlmsg.Conn, key state.Key) ([
 	if record == nil {
 		return nil, nil
 	}
+	p.dismissRecorded(store, record)
 	if err := p.unpublish(store, conn, formerLayout(conn, record, link)); err != nil {
 		return nil, err
 	}
@@ -212,6 +218,10 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	if t.programs != nil {
 		defer t.programs.Close()
 		if t.congestion, err = p.openCongestion(store, t.tree, t.programs, r.options); err != nil {
+			return nil, err
+		}
+		t.acceleration = r.acceleration
+		if err := p.openAcceleration(store, t.programs, t.acceleration); err != nil {
 			return nil, err
 		}
 	}

@@ -32,6 +32,7 @@ type options struct {
 	Routes           []cniproto.Route `json:"routes"`
 	pathOptions
 	bandwidthOptions
+	accelerationOptions
 
 	limited limits // what the last come to
 }

@@ -117,6 +117,7 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 		return cniproto.Wrap(cniproto.CodeNetlink, "delete interface of "+key.String(), errors.Join(append(errs, err)...))
 	}
 	errs = append(errs, p.forgetAttachment(conn, key, record, link))
+	p.dismissRecorded(store, record)
 	if record != nil && len(record.Ports) > 0 {
 		if err := p.unpublish(store, conn, formerLayout(conn, record, link)); err != nil {
 			// Nor while ports of the host lead to it.

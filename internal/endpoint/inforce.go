@@ -13,16 +13,17 @@ import (
 // InForce is what the host could give to attachments of a network, whatever the
 // configuration left to it.
 type InForce struct {
-	Attached   int             // how many have just this
-	Device     string          // kind of the pair
-	FastPath   bool            // eBPF programs deliver directly
-	Isolated   bool            // they keep other networks out
-	HostClosed bool            // and the container from calling the host
-	MTU        int             // bytes
-	RouteMTU   int             // bytes, of what leaves the host
-	BigTCP     int             // bytes, 0 if the kernel's 64 KiB
-	Limits     state.Bandwidth // of bandwidth; zeros are none
-	Congestion string          // of local connections, empty if the host's
+	Attached    int             // how many have just this
+	Device      string          // kind of the pair
+	FastPath    bool            // eBPF programs deliver directly
+	Isolated    bool            // they keep other networks out
+	HostClosed  bool            // and the container from calling the host
+	MTU         int             // bytes
+	RouteMTU    int             // bytes, of what leaves the host
+	BigTCP      int             // bytes, 0 if the kernel's 64 KiB
+	Limits      state.Bandwidth // of bandwidth; zeros are none
+	Congestion  string          // of local connections, empty if the host's
+	Accelerated bool            // its sockets are
 }
 
 // InForce lists what is in force for the attachments of a network, the most frequent
@@ -62,5 +63,6 @@ func inForce(r *state.Record) InForce {
 	if r.Congestion != nil {
 		f.Congestion = r.Congestion.Name
 	}
+	f.Accelerated = r.Acceleration != nil
 	return f
 }

@@ -31,16 +31,17 @@ type layout struct {
 	offload      offloads
 	device       rtnl.Kind
 	masquerade   bool
-	programs     bool                 // eBPF programs are attached
-	fastPath     bool                 // deliver directly where eBPF can
-	isolated     bool                 // only within the network and with the allowed ones
-	allowed      []string             // networks
-	hostClosed   bool                 // it may not call the host
-	congestion   *datapath.Congestion // of local connections; nil if the host's
-	ports        []state.Port         // of the host, that lead to it
-	loopback     bool                 // also at loopback addresses of the host
-	limits       limits               // of bandwidth
-	ifbIndex     int                  // of the device for that of egress, if there is one
+	programs     bool                   // eBPF programs are attached
+	fastPath     bool                   // deliver directly where eBPF can
+	isolated     bool                   // only within the network and with the allowed ones
+	allowed      []string               // networks
+	hostClosed   bool                   // it may not call the host
+	congestion   *datapath.Congestion   // of local connections; nil if the host's
+	acceleration *datapath.Acceleration // of its sockets; nil if none
+	ports        []state.Port           // of the host, that lead to it
+	loopback     bool                   // also at loopback addresses of the host
+	limits       limits                 // of bandwidth
+	ifbIndex     int                    // of the device for that of egress, if there is one
 
 	ips      []cniproto.IPConfig // gateway filled in
 	gateways []netip.Addr        // next hops of the container, each once

@@ -57,12 +57,12 @@ func (o pathOptions) namesCongestion() bool {
 	return !slices.Contains([]string{"", modeAuto, modeOff}, o.Congestion)
 }
 
-// wantsPrograms says whether anything asks for the eBPF programs.
+// wantsPrograms says whether any of them asks for the eBPF programs.
 func (o pathOptions) wantsPrograms() bool {
 	return o.fastPath() || o.isolated() || o.needsPrograms()
 }
 
-// needsPrograms says whether the configuration cannot do without.
+// needsPrograms says whether one cannot do without.
 func (o pathOptions) needsPrograms() bool {
 	return o.FastPath == modeRequired || o.Isolation == modeNetwork || o.hostClosed() || o.namesCongestion()
 }

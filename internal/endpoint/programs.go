@@ -21,6 +21,7 @@ func endpointOf(l *layout) datapath.Endpoint {
 		MAC: l.containerMAC, HostMAC: l.hostMAC, MTU: l.mtu,
 		FastPath: l.fastPath, Isolated: l.isolated, HostClosed: l.hostClosed, Netkit: l.device == rtnl.Netkit,
 		Congestion: l.congestion, Limited: l.limits.any(),
+		Acceleration: l.acceleration,
 	}
 	for _, ip := range l.ips {
 		e.Addrs = append(e.Addrs, ip.Address.Addr())
@@ -85,7 +86,7 @@ func (p *Plugin) loadPrograms(store *state.Store, conn *nlmsg.Conn, insists bool
 func (p *Plugin) withoutPrograms(o options, err error) error {
 	if o.needsPrograms() {
 		return cniproto.Errorf(cniproto.CodeNotAvailable, "set up the eBPF data path",
-			"%w: mend it, or do not insist on fastPath, isolation, hostAccess or localCongestionControl", err)
+			"%w: mend it, or do not insist on fastPath, isolation, hostAccess, localCongestionControl or socketAcceleration", err)
 	}
 	p.Log.Warn("no eBPF data path: traffic goes by plain routes", "err", err)
 	return nil
@@ -123,6 +124,7 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 		return err
 	}
 	sockets := p.reloadCongestion(h, records)
+	accelerated := p.reloadAcceleration(h, records)
 	p.reloadPorts(h, records)
 	var errs []error
 	for _, r := range records {
@@ -141,6 +143,9 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 			err = h.RegisterAddrs(e)
 			if err == nil && sockets {
 				err = h.RegisterSockets(e)
+			}
+			if err == nil && accelerated {
+				err = accelerate(h, l)
 			}
 			if err == nil {
 				err = attach(h, conn, l, false)

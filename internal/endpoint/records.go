@@ -24,7 +24,7 @@ func (p *Plugin) newRecord(r *request) *state.Record {
 		Netns: r.call.Env.Netns, NetnsDev: id.Dev, NetnsIno: id.Ino,
 		HostIfName: k.HostIfName(), Gateway: r.options.GatewayInterface,
 		IPAM: r.call.Config.IPAMType, Labels: r.labels, Aliases: r.aliases, Masquerade: r.options.IPMasq,
-		Bandwidth: r.options.limited.record(),
+		Bandwidth: r.options.limited.record(), Acceleration: accelerationRecord(r.acceleration),
 	}
 }
 
@@ -53,6 +53,7 @@ func describeWiring(record *state.Record, l *layout) {
 	if c := l.congestion; c != nil {
 		record.Congestion = &state.Congestion{Name: c.Name, Unpaced: c.Unpaced, NetnsCookie: c.NetnsCookie}
 	}
+	record.Acceleration = accelerationRecord(l.acceleration)
 }
 
 // layoutOf is the host's half of the layout of a recorded attachment.
@@ -67,6 +68,9 @@ func layoutOf(r *state.Record) *layout {
 	}
 	if c := r.Congestion; c != nil {
 		l.congestion = &datapath.Congestion{Name: c.Name, Unpaced: c.Unpaced, NetnsCookie: c.NetnsCookie}
+	}
+	if a := r.Acceleration; a != nil {
+		l.acceleration = &datapath.Acceleration{NetnsCookie: a.NetnsCookie, Cgroup: a.Cgroup}
 	}
 	l.containerMAC, _ = net.ParseMAC(r.MAC)
 	for i, a := range r.Addresses {

@@ -55,6 +55,11 @@ func (p *Plugin) Status(ctx context.Context, call Call) error {
 			return notAvailable(call, err)
 		}
 	}
+	if o.accelerates() {
+		if err := datapath.AccelerationAvailable(); err != nil {
+			return notAvailable(call, err)
+		}
+	}
 	if _, err := nft.Present(); err != nil && o.IPMasq {
 		return notAvailable(call, err)
 	}

@@ -27,7 +27,8 @@ type tools struct {
 	tree     *sysctl.Tree
 	programs *datapath.Handle // nil on a host without eBPF, or for a network that wants none
 
-	congestion *datapath.Congestion // of local connections; nil if as they are
+	congestion   *datapath.Congestion   // of local connections; nil if as they are
+	acceleration *datapath.Acceleration // of sockets; nil if none
 }
 
 // wire makes the kernel objects of an attachment: the pair, then the host's
@@ -94,6 +95,14 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 			}
 			l.congestion = nil
 			p.Log.Warn("local connections keep the host's congestion control", "err", err)
+		}
+	}
+	if l.programs && t.acceleration != nil {
+		l.acceleration = t.acceleration
+		l.acceleration.NetnsCookie = cookie
+		undo.add(func() error { return p.dismiss(t.store, l.key, l.acceleration.Cgroup) })
+		if err := accelerate(t.programs, l); err != nil {
+			return nil, cniproto.Wrap(cniproto.CodeNotAvailable, "accelerate sockets", err)
 		}
 	}
 	// The host end has a carrier only now, and drops what it sends until the

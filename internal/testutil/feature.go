@@ -24,6 +24,7 @@ const (
 	BigTCPIPv4       Feature = "big-tcp-ipv4"       // IFLA_GSO_IPV4_MAX_SIZE
 	IPv6ForceForward Feature = "ipv6-force-forward" // forwarding of one interface's IPv6
 	SockMap          Feature = "sockmap"            // maps of sockets, and programs on their messages
+	SockMapLink      Feature = "sockmap-link"       // such programs by link, as socket acceleration has them
 	SockOps          Feature = "sockops"            // programs on the sockets of a cgroup
 	Cgroup2          Feature = "cgroup2"            // the unified hierarchy, which can be mounted
 	MPTCP            Feature = "mptcp"              // TCP over many paths
@@ -60,6 +61,7 @@ var probers = map[Feature]*prober{
 	BigTCPIPv4:       {probe: probeBigTCPIPv4},
 	IPv6ForceForward: {probe: probeIPv6ForceForward},
 	SockMap:          {probe: probeSockMap},
+	SockMapLink:      {probe: probeSockMapLink},
 	SockOps:          {probe: probeSockOps},
 	Cgroup2:          {probe: probeCgroup2},
 	MPTCP:            {probe: probeMPTCP},

@@ -21,6 +21,28 @@ func probeSockMap() error {
 	return errors.Join(features.HaveMapType(ebpf.SockHash), features.HaveProgramType(ebpf.SkMsg))
 }
 
+// probeSockMapLink links a program to a map of its own.
+func probeSockMapLink() error {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "probe", Type: ebpf.SkMsg, AttachType: ebpf.AttachSkMsgVerdict, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}, // SK_PASS
+	})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "probe", Type: ebpf.SockHash, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	l, err := link.AttachRawLink(link.RawLinkOptions{Target: m.FD(), Program: p, Attach: ebpf.AttachSkMsgVerdict})
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
 // probeTCX attaches a program that lets everything pass.
 func probeTCX() error {
 	p, err := passAll(ebpf.SchedCLS)

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/bpfsys"
+)
+
+// Acceleration is what lets TCP sockets of a container hand their bytes to those of
+// another of its network (bpf/accel.bpf.c), if both have it.
+type Acceleration struct {
+	NetnsCookie uint64 // of the container's namespace (SO_NETNS_COOKIE)
+	Cgroup      string // below the root of cgroup v2, whose processes' sockets are enrolled; empty: those of all
+}
+
+// Names of the pins of the programs, each with its link beside the maps.
+const (
+	pinAccelEnrol   = "accel_enrol"
+	pinAccelVerdict = "accel_verdict"
+	pinAccelRead    = "accel_read"
+)
+
+// minAccelRelease is the first kernel whose sockets in a map refuse kernel TLS: on older
+// ones a sender with TLS in the kernel would hand over what it means to be encrypted.
+var minAccelRelease = [2]int{6, 12}
+
+func (h *Handle) accelLink(program string) string { return filepath.Join(h.dir, program+"_link") }
+
+// HasAcceleration says whether this build's programs have been loaded, and the one that
+// decides on each message is at work; with everywhere also the one that enrols on the root
+// of cgroup v2, and not only on the cgroups of containers.
+func (h *Handle) HasAcceleration(everywhere bool) bool {
+	return there(filepath.Join(programDir(h.dir), pinAccelEnrol)) && there(h.accelLink(pinAccelVerdict)) &&
+		there(filepath.Join(h.dir, pinAccelSockets)) && (!everywhere || there(h.accelLink(pinAccelEnrol)))
+}
+
+// LoadAcceleration puts this build's programs to work, in place of another build's. The
+// programs for devices are loaded, and the caller holds a lock that excludes others who
+// load. renews is why a connection that has used up its budget does not get another one,
+// nil if it does. The error wraps ErrUnavailable if acceleration is not possible here.
+func (h *Handle) LoadAcceleration(everywhere bool) (renews, err error) {
+	if err := AccelerationAvailable(); err != nil {
+		return nil, err
+	}
+	root, err := cgroupRoot()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := loadAccel()
+	if err != nil {
+		return nil, fmt.Errorf("read eBPF object: %w", err)
+	}
+	reader := spec.Programs[pinAccelRead].Copy()
+	delete(spec.Programs, pinAccelRead)
+	if err := pinPrograms(h.dir, spec, pinAccelVerdict, pinAccelEnrol); err != nil {
+		return nil, err
+	}
+	renews = h.loadAccelRead(reader)
+	if err := h.linkVerdict(); err != nil {
+		return nil, errors.Join(ErrUnavailable, err)
+	}
+	if everywhere { // last: where it is, all is
+		if err := h.linkPinned(pinAccelEnrol, h.accelLink(pinAccelEnrol), root, bpfsys.SockOps); err != nil {
+			return nil, errors.Join(ErrUnavailable, err)
+		}
+	}
+	return renews, nil
+}
+
+// AccelerationAvailable says why LoadAcceleration would refuse, as far as is known
+// without a trace on the host.
+func AccelerationAvailable() error {
+	if err := releaseAtLeast(minAccelRelease); err != nil {
+		return errors.Join(ErrUnavailable, err)
+	}
+	if _, err := cgroupRoot(); err != nil {
+		return errors.Join(ErrUnavailable, err)
+	}
+	return nil
+}
+
+// linkVerdict makes the program decide on the messages of the sockets that are put into
+// the map from now on.
+func (h *Handle) linkVerdict() error {
+	program, err := bpfsys.Open(filepath.Join(programDir(h.dir), pinAccelVerdict))
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	sockets, err := bpfsys.Open(filepath.Join(h.dir, pinAccelSockhash))
+	if err != nil {
+		return err
+	}
+	defer sockets.Close()
+	return linkTo(program, h.accelLink(pinAccelVerdict), int(sockets), bpfsys.SKMsgVerdict)
+}
+
+// loadAccelRead puts the program that counts what applications read on its tracepoint.
+// The link of another build's goes first: what is counted twice would be taken for read
+// when it is not, what is not counted only ends the acceleration of those connections.
+// Kernels that are locked down have no such programs.
+func (h *Handle) loadAccelRead(spec *ebpf.ProgramSpec) error {
+	maps := map[string]*ebpf.Map{}
+	defer func() {
+		for _, m := range maps {
+			m.Close()
+		}
+	}()
+	for _, name := range []string{pinAccelTurns, pinAccelFlows} {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(h.dir, name), nil)
+		if err != nil {
+			return fmt.Errorf("open pin %q: %w", name, err)
+		}
+		maps[name] = m
+		if err := spec.Instructions.AssociateMap(name, m); err != nil {
+			return fmt.Errorf("load program %s: %w", pinAccelRead, err)
+		}
+	}
+	program, err := ebpf.NewProgram(spec)
+	if err != nil {
+		return fmt.Errorf("load program %s: %w", pinAccelRead, err)
+	}
+	defer program.Close()
+	pin := h.accelLink(pinAccelRead)
+	if err := os.Remove(pin); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove link: %w", err)
+	}
+	return linkTo(bpfsys.FD(program.FD()), pin, 0, bpfsys.RawTracepoint)
+}
+
+// EnrolCgroup lets the sockets of the processes of a cgroup be enrolled, by its path
+// below the root of cgroup v2. It ends with the cgroup.
+func (h *Handle) EnrolCgroup(path string) error {
+	program, err := bpfsys.Open(filepath.Join(programDir(h.dir), pinAccelEnrol))
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	cgroup, err := openBelowRoot(path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(cgroup)
+	return bpfsys.AttachCgroup(program, cgroup, bpfsys.SockOps)
+}
+
+// enrols says whether the sockets of a cgroup are enrolled by a program of its own.
+func enrols(path string) (bool, error) {
+	cgroup, err := openBelowRoot(path)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(cgroup)
+	id, err := bpfsys.AttachedTo(cgroup, bpfsys.SockOps, pinAccelEnrol)
+	return id != 0, err
+}
+
+// DismissCgroup undoes EnrolCgroup. A cgroup that is gone is success.
+func DismissCgroup(path string) error {
+	cgroup, err := openBelowRoot(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(cgroup)
+	return bpfsys.DetachCgroup(cgroup, bpfsys.SockOps, pinAccelEnrol)
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+package endpoint
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/datapath"
+	"github.com/emerita-cni/emerita/internal/state"
+)
+
+// acceleration is the key socketAcceleration: true, false, or "cgroup", which is for
+// containers whose runtime gives the capability cgroupPath, through that cgroup alone.
+type acceleration struct{ on, byCgroup bool }
+
+// UnmarshalJSON reads one of them. null is absent, as everywhere.
+func (a *acceleration) UnmarshalJSON(raw []byte) error {
+	var mode string
+	switch {
+	case json.Unmarshal(raw, &a.on) == nil:
+		a.byCgroup = false
+		return nil
+	case json.Unmarshal(raw, &mode) == nil && mode == "cgroup":
+		a.on, a.byCgroup = true, true
+		return nil
+	}
+	return fmt.Errorf(`socketAcceleration %s: want true, false or "cgroup"`, raw)
+}
+
+// accelerationOptions are the key, and the same one for a container.
+type accelerationOptions struct {
+	Network acceleration `json:"socketAcceleration"`
+	Args    struct {
+		CNI struct {
+			Acceleration *acceleration `json:"socketAcceleration"`
+		} `json:"cni"`
+	} `json:"args"`
+}
+
+// acceleration is what is wanted for a container: args.cni goes before the network.
+func (o accelerationOptions) acceleration() acceleration {
+	if own := o.Args.CNI.Acceleration; own != nil {
+		return *own
+	}
+	return o.Network
+}
+
+// accelerates says whether a network asks for it: what goes from socket to socket passes
+// no queue, so that containers with limits have none.
+func (o options) accelerates() bool { return o.acceleration().on && !o.limited.any() }
+
+// wantsPrograms says whether anything asks for the eBPF programs.
+func (o options) wantsPrograms() bool { return o.pathOptions.wantsPrograms() || o.accelerates() }
+
+// needsPrograms says whether the configuration cannot do without.
+func (o options) needsPrograms() bool { return o.pathOptions.needsPrograms() || o.accelerates() }
+
+// accelerated is where the sockets of a container are to be enrolled, nil if nowhere.
+func (r *request) accelerated() (*datapath.Acceleration, error) {
+	switch {
+	case !r.options.accelerates():
+		return nil, nil
+	case !r.options.acceleration().byCgroup:
+		return &datapath.Acceleration{}, nil
+	}
+	given := r.call.Config.RuntimeConfig.CgroupPath
+	if given == "" {
+		return nil, nil
+	}
+	clean := path.Clean("/" + given)
+	if clean == "/" || strings.ContainsRune(given, 0) {
+		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse runtimeConfig", "cgroupPath %q: want the path of a cgroup below the root of cgroup v2", given)
+	}
+	return &datapath.Acceleration{Cgroup: clean}, nil
+}
+
+// accelerationRecord is what a record says of it.
+func accelerationRecord(a *datapath.Acceleration) *state.Acceleration {
+	if a == nil {
+		return nil
+	}
+	return &state.Acceleration{NetnsCookie: a.NetnsCookie, Cgroup: a.Cgroup}
+}
+
+// openAcceleration sees to it that the programs are there. What is asked for in so many
+// words is worth an error.
+func (p *Plugin) openAcceleration(store *state.Store, h *datapath.Handle, wanted *datapath.Acceleration) error {
+	if wanted == nil {
+		return nil
+	}
+	everywhere := wanted.Cgroup == ""
+	if h.HasAcceleration(everywhere) {
+		return nil
+	}
+	err := p.withSharedLock(store, func() error { return p.loadAcceleration(h, everywhere) })
+	if err != nil {
+		return cniproto.Errorf(cniproto.CodeNotAvailable, "accelerate sockets", "%w: mend it, or set socketAcceleration to false", err)
+	}
+	return nil
+}
+
+func (p *Plugin) loadAcceleration(h *datapath.Handle, everywhere bool) error {
+	renews, err := h.LoadAcceleration(everywhere)
+	if renews != nil {
+		p.Log.Warn("accelerated connections end at their first budget", "err", renews)
+	}
+	return err
+}
+
+// accelerate lets the sockets of an attachment be enrolled.
+func accelerate(h *datapath.Handle, l *layout) error {
+	if l.acceleration == nil {
+		return nil
+	}
+	if c := l.acceleration.Cgroup; c != "" {
+		if err := h.EnrolCgroup(c); err != nil {
+			return err
+		}
+	}
+	return h.Accelerate(endpointOf(l))
+}
+
+// reloadAcceleration gives accelerated attachments this build's programs, after the pins
+// were lost or were another build's. Without it their new connections are plain TCP.
+func (p *Plugin) reloadAcceleration(h *datapath.Handle, records []*state.Record) bool {
+	wanted, everywhere := false, false
+	for _, r := range records {
+		if r.Acceleration != nil {
+			wanted = true
+			everywhere = everywhere || r.Acceleration.Cgroup == ""
+		}
+	}
+	if !wanted {
+		return false
+	}
+	err := p.loadAcceleration(h, everywhere)
+	if err != nil {
+		p.Log.Warn("sockets are not accelerated", "err", err)
+	}
+	return err == nil
+}
+
+// dismiss takes the program off the cgroup of an attachment that is gone, unless another
+// attachment's processes are in it too.
+func (p *Plugin) dismiss(store *state.Store, key state.Key, cgroup string) error {
+	if cgroup == "" {
+		return nil
+	}
+	others, err := store.List("")
+	if err == nil && slices.ContainsFunc(others, func(r *state.Record) bool {
+		return r.Key != key && r.Acceleration != nil && r.Acceleration.Cgroup == cgroup
+	}) {
+		return nil
+	}
+	return errors.Join(err, datapath.DismissCgroup(cgroup))
+}
+
+// dismissRecorded is for an attachment that has a record. What cannot be taken off goes
+// with the cgroup, and enrols nobody.
+func (p *Plugin) dismissRecorded(store *state.Store, record *state.Record) {
+	if record == nil || record.Acceleration == nil {
+		return
+	}
+	if err := p.dismiss(store, record.Key, record.Acceleration.Cgroup); err != nil {
+		p.Log.Warn("leave a program on cgroup "+record.Acceleration.Cgroup, "err", err)
+	}
+}
