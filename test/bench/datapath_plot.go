@@ -74,12 +74,12 @@ func relativePlot(r *pathResults, title string, shown []string, bars []bar) (*pl
 }
 
 // pathHue gives a variant the colour of its plugin, paler with the fast path off, darker
-// with larger packets.
+// with larger packets or with socket acceleration.
 func pathHue(variant string) color.Color {
 	switch variant {
 	case pathEmeritaOff:
 		return color.RGBA{R: 0xe3, G: 0x9c, B: 0xa3, A: 0xff}
-	case pathEmeritaLocal:
+	case pathEmeritaLocal, socketsAccelerated:
 		return color.RGBA{R: 0x7a, G: 0x10, B: 0x1c, A: 0xff}
 	case pathLoopback:
 		return color.RGBA{R: 0xc4, G: 0xc4, B: 0xc4, A: 0xff}

@@ -71,6 +71,14 @@ func newHost(work string, v variant, ifname string) (*host, error) {
 	return h, nil
 }
 
+// with is the same host with another network. It is closed by closing the host.
+func (h *host) with(v variant) *host {
+	return &host{
+		variant: v, bin: h.bin, ifname: h.ifname, jobs: h.jobs,
+		netns: h.netns, probe: h.probe, outside: h.outside, cgroup: h.cgroup,
+	}
+}
+
 // do runs f on the thread that lives in the host.
 func (h *host) do(f func() error) error {
 	done := make(chan error, 1)

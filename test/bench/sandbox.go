@@ -70,6 +70,7 @@ func sandbox(ctx context.Context, work, section string, plan, res any, stderr io
 const (
 	addDelSection    = "adddel"
 	dataPathSection  = "datapath"
+	socketsSection   = "sockets"
 	portsSection     = "ports"
 	bandwidthSection = "bandwidth"
 )
@@ -97,6 +98,8 @@ func inside(ctx context.Context, args []string, progress io.Writer) error {
 		results, err = runAddDel(ctx, work, plan, progress)
 	case dataPathSection:
 		results, err = runDataPath(ctx, work, plan, progress)
+	case socketsSection:
+		results, err = runSockets(ctx, work, plan, progress)
 	case portsSection:
 		results, err = runPorts(ctx, work, plan, progress)
 	case bandwidthSection:
