@@ -17,6 +17,12 @@
 #define BUDGET_BYTES	65536
 #define BUDGET_MESSAGES 128
 
+/* Enrolling costs what some messages gain. After so many connections in a row whose
+ * client sent fewer than that, those to the same port are left alone until one is longer.
+ */
+#define BRIEF_MESSAGES	  8
+#define BRIEF_CONNECTIONS 16
+
 enum {
 	TCP_ESTABLISHED = 1, /* include/net/tcp_states.h */
 	TCP_CLOSE = 7,
@@ -24,8 +30,25 @@ enum {
 	MSG_PEEK = 2, /* include/linux/socket.h */
 };
 
-/* Of the kernel's structures only what is read (CO-RE). */
+/* Of the kernel's structures only what is read, and as it is numbered there (CO-RE). */
+enum sock_flags {
+	SOCK_ZEROCOPY = 18,
+};
+
+struct sock_common {
+	unsigned long skc_flags;
+} __attribute__((preserve_access_index));
+
+struct sock {
+	struct sock_common __sk_common;
+} __attribute__((preserve_access_index));
+
+struct inet_sock {
+	struct sock sk;
+} __attribute__((preserve_access_index));
+
 struct inet_connection_sock {
+	struct inet_sock icsk_inet;
 	const void *icsk_ulp_ops;
 } __attribute__((preserve_access_index));
 
@@ -35,6 +58,16 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 data_segs_out;
 } __attribute__((preserve_access_index));
+
+/* Says whether an application may wait to be told that what it sent is no longer needed
+ * (SO_ZEROCOPY), which only TCP does.
+ */
+static __always_inline int wants_completions(struct tcp_sock *tp)
+{
+	__u64 bit = __builtin_preserve_enum_value(*(enum sock_flags *)SOCK_ZEROCOPY, 1);
+
+	return tp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> bit & 1;
+}
 
 static __always_inline struct tcp_sock *tcp_of(struct bpf_sock_ops *ops)
 {
@@ -50,6 +83,31 @@ static __always_inline struct accel_container *container_of_socket(struct bpf_so
 
 	own_address(ops, own.addr);
 	return bpf_map_lookup_elem(&accel_sockets, &own);
+}
+
+/* The container at the other end, if it takes part and is another one. */
+static __always_inline struct accel_container *container_of_peer(struct bpf_sock_ops *ops,
+								 __u64 network)
+{
+	struct accel_peer peer = {.network = network};
+	struct accel_container *to;
+
+	peer_address(ops, peer.addr);
+	to = bpf_map_lookup_elem(&accel_peers, &peer);
+	return to && to->id != bpf_get_netns_cookie(ops) ? to : NULL;
+}
+
+static __always_inline struct accel_port service_of(struct bpf_sock_ops *ops,
+						    const struct accel_container *to)
+{
+	struct accel_port port = {.netns = to->id, .port = htonl(ops->remote_port)};
+
+	return port;
+}
+
+static __always_inline void call_back(struct bpf_sock_ops *ops, int flags)
+{
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | flags);
 }
 
 /* Names a connection as its two ends do. Both know the sequence numbers before a byte of
@@ -80,8 +138,7 @@ static __always_inline int enrol(struct bpf_sock_ops *ops, struct turn *turn)
 	if (!sk || bpf_sk_storage_get(&accel_turns, sk, NULL, 0) ||
 	    !bpf_sk_storage_get(&accel_turns, sk, turn, BPF_SK_STORAGE_GET_F_CREATE))
 		return 0;
-	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
-					       BPF_SOCK_OPS_RTT_CB_FLAG);
+	call_back(ops, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
 	return !bpf_sock_hash_update(ops, &accel_sockhash, &turn->own, BPF_NOEXIST);
 }
 
@@ -123,23 +180,20 @@ static __always_inline void ask(struct bpf_sock_ops *ops)
 	struct flow flow = {.state = FLOW_IDLE}, awaited = {.state = FLOW_AWAITED};
 	struct accel_container *own = container_of_socket(ops), *to;
 	struct accel_service *service;
-	struct accel_port port = {};
-	struct accel_peer peer = {};
 	struct turn turn = {};
 	struct tcp_sock *tp;
 
-	if (!own || accel_stopped())
+	to = own && !accel_stopped() ? container_of_peer(ops, own->id) : NULL;
+	if (!to)
 		return;
-	peer.network = own->id;
-	peer_address(ops, peer.addr);
-	to = bpf_map_lookup_elem(&accel_peers, &peer);
-	if (!to || to->id == bpf_get_netns_cookie(ops))
-		return;
-	port.netns = to->id;
-	port.port = htonl(ops->remote_port);
-	service = bpf_map_lookup_elem(&accel_services, &port);
+	turn.service = service_of(ops, to);
+	service = bpf_map_lookup_elem(&accel_services, &turn.service);
 	if (service && service->refuses)
 		return;
+	if (service && service->brief >= BRIEF_CONNECTIONS) {
+		call_back(ops, BPF_SOCK_OPS_RTT_CB_FLAG);
+		return;
+	}
 	tp = tcp_of(ops);
 	if (!tp || tp->data_segs_out) /* TCP Fast Open */
 		return;
@@ -176,6 +230,43 @@ static __always_inline void note_listener(struct bpf_sock_ops *ops)
 		bpf_map_delete_elem(&accel_services, &port);
 }
 
+/* A connection at a port was longer than brief. */
+static __always_inline void note_long(struct accel_port *port)
+{
+	struct accel_service *service = bpf_map_lookup_elem(&accel_services, port);
+
+	if (service)
+		service->brief = 0;
+}
+
+static __always_inline void note_brief(struct accel_port *port)
+{
+	struct accel_service *service = bpf_map_lookup_elem(&accel_services, port);
+	struct accel_service first = {.brief = 1};
+
+	if (service)
+		__sync_fetch_and_add(&service->brief, 1);
+	else
+		bpf_map_update_elem(&accel_services, port, &first, BPF_NOEXIST);
+}
+
+/* Looks at a client's end that was left alone because others were brief. */
+static __always_inline void watch(struct bpf_sock_ops *ops, struct tcp_sock *tp)
+{
+	struct accel_container *own, *to;
+	struct accel_port port;
+
+	if (tp->data_segs_out < BRIEF_MESSAGES)
+		return;
+	own = container_of_socket(ops);
+	to = own ? container_of_peer(ops, own->id) : NULL;
+	if (to) {
+		port = service_of(ops, to);
+		note_long(&port);
+	}
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+}
+
 /* The connection is over for this end. Its socket stays in the map until it is closed:
  * what it has not read yet would be lost with the entry.
  */
@@ -183,11 +274,14 @@ static __always_inline void leave(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct turn *turn = sk ? bpf_sk_storage_get(&accel_turns, sk, NULL, 0) : NULL;
+	struct tcp_sock *tp = tcp_of(ops);
 	struct flow *peer;
 
-	if (!turn)
+	if (!turn || !tp)
 		return;
 	turn->state = FLOW_TCP; /* should it be connected again */
+	if (turn->service.port && turn->messages + tp->data_segs_out < BRIEF_MESSAGES)
+		note_brief(&turn->service);
 	bpf_map_delete_elem(&accel_flows, &turn->own);
 	peer = bpf_map_lookup_elem(&accel_flows, &turn->peer);
 	if (peer && peer->state == FLOW_AWAITED)
@@ -218,6 +312,8 @@ static __always_inline void withdraw(struct bpf_sock_ops *ops)
 	struct flow *own, *peer;
 	__u64 added;
 
+	if (tp && !turn)
+		watch(ops, tp);
 	if (!tp || !turn || turn->state != FLOW_TCP)
 		return;
 	own = bpf_map_lookup_elem(&accel_flows, &turn->own);
@@ -265,12 +361,11 @@ static __always_inline int by_tcp(struct turn *turn, struct flow *flow)
 }
 
 /* Says whether a direction may begin: nothing went by TCP, and the other end is there. */
-static __always_inline int may_begin(struct bpf_sock *sk, struct turn *turn, struct flow *flow)
+static __always_inline int may_begin(struct tcp_sock *tp, struct turn *turn, struct flow *flow)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct flow *peer;
 
-	if (!tp || tp->write_seq != turn->first)
+	if (tp->write_seq != turn->first)
 		return 0;
 	peer = bpf_map_lookup_elem(&accel_flows, &turn->peer);
 	if (!peer || peer->state == FLOW_AWAITED)
@@ -310,6 +405,7 @@ int accel_verdict(struct sk_msg_md *msg)
 {
 	struct bpf_sock *sk = msg->sk;
 	__u64 size = msg->size;
+	struct tcp_sock *tp;
 	struct turn *turn;
 	struct flow *flow;
 
@@ -323,7 +419,10 @@ int accel_verdict(struct sk_msg_md *msg)
 	if (!flow || accel_stopped() ||
 	    (sk->state != TCP_ESTABLISHED && sk->state != TCP_CLOSE_WAIT))
 		return by_tcp(turn, flow);
-	if (turn->state != FLOW_SOCKET && !may_begin(sk, turn, flow))
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || wants_completions(tp))
+		return by_tcp(turn, flow);
+	if (turn->state != FLOW_SOCKET && !may_begin(tp, turn, flow))
 		return by_tcp(turn, flow);
 	if (!affordable(turn, flow, size))
 		return by_tcp(turn, flow);
@@ -335,6 +434,8 @@ int accel_verdict(struct sk_msg_md *msg)
 	}
 	turn->run_bytes += size;
 	turn->run_messages++;
+	if (++turn->messages == BRIEF_MESSAGES && turn->service.port)
+		note_long(&turn->service);
 	return SK_PASS;
 }
 

@@ -60,7 +60,8 @@ static long (*const bpf_getsockopt)(void *ctx, int level, int name, void *value,
 static long (*const bpf_setsockopt)(void *ctx, int level, int name, const void *value,
 				    int size) = (void *)BPF_FUNC_setsockopt;
 static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)BPF_FUNC_skc_to_tcp_sock;
-static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_delete_elem;
+static long (*const bpf_map_delete_elem)(void *map,
+					 const void *key) = (void *)BPF_FUNC_map_delete_elem;
 static long (*const bpf_sock_hash_update)(struct bpf_sock_ops *ops, void *map, void *key,
 					  __u64 flags) = (void *)BPF_FUNC_sock_hash_update;
 static long (*const bpf_sock_ops_cb_flags_set)(struct bpf_sock_ops *ops,

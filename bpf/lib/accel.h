@@ -99,24 +99,7 @@ struct {
 	__type(value, __u64);
 } accel_sockhash SEC(".maps");
 
-/* What an end knows of itself, under the lock of its socket. */
-struct turn {
-	struct flow_key own, peer; /* the same connection as either end names it */
-	__u64 heard;		   /* bytes that the application had read when the run began */
-	__u32 run_bytes;	   /* sent since the other had read all */
-	__u32 run_messages;
-	__u32 first; /* sequence number of the first byte */
-	__u32 state; /* flow_state */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct turn);
-} accel_turns SEC(".maps");
-
-/* A port of a container at which connections are not to be enrolled. */
+/* A port of a container, at which connections may not be worth enrolling. */
 struct accel_port {
 	__u64 netns; /* cookie of the namespace */
 	__u32 port;  /* host order */
@@ -135,6 +118,25 @@ struct {
 	__type(key, struct accel_port);
 	__type(value, struct accel_service);
 } accel_services SEC(".maps");
+
+/* What an end knows of itself, under the lock of its socket. */
+struct turn {
+	struct flow_key own, peer; /* the same connection as either end names it */
+	__u64 heard;		   /* bytes that the application had read when the run began */
+	__u32 run_bytes;	   /* sent since the other had read all */
+	__u32 run_messages;
+	__u32 messages;		   /* from socket to socket, in all */
+	__u32 first;		   /* sequence number of the first byte */
+	__u32 state;		   /* flow_state */
+	struct accel_port service; /* where a client's end is connected; port 0 of the other */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct turn);
+} accel_turns SEC(".maps");
 
 /* The switch: not 0 stops enrolling, and sends all by TCP from the next message on. */
 struct {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/emerita-cni/emerita/internal/testutil"
 )
@@ -113,4 +114,41 @@ func TestAccelerationReplaced(t *testing.T) {
 	h.must("DEL", "a") // though it is connected
 	h.must("DEL", "b")
 	h.noEntries("DEL")
+}
+
+// TestAccelerationBrief: where connections are brief they are left alone, until one is
+// not.
+func TestAccelerationBrief(t *testing.T) {
+	t.Parallel()
+	h := newAcceleratedHost(t)
+	k := startTalk(t, "a", "b", "10.1.0.3", "10.1.0.3", false)
+	to := k.client.RemoteAddr().String()
+	connect := func(messages int) string {
+		t.Helper()
+		c := k.dial("a", to)
+		defer c.Close()
+		exchange(t, c, messages, 10)
+		return h.paths(c)
+	}
+	for i := range 16 {
+		if got := connect(2); got != "socket socket" {
+			t.Errorf("brief connection %d: %q", i, got)
+		}
+	}
+	// The last one may not be closed to the kernel yet.
+	late := time.Now().Add(reachWait)
+	for connect(2) != "" {
+		if time.Now().After(late) {
+			t.Fatal("brief connections are enrolled for ever")
+		}
+	}
+	if got := connect(20); got != "" {
+		t.Errorf("a longer one after them: %q", got)
+	}
+	if got := connect(2); got != "socket socket" {
+		t.Errorf("the next one: %q", got)
+	}
+	if got := h.paths(k.client); got != "" && got != "idle idle" {
+		t.Errorf("one that has said nothing: %q", got)
+	}
 }

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite golden files and the expected o
 const binaryVariable = "EMERITA_TEST_BINARY"
 
 func TestMain(m *testing.M) {
-	testscript.Main(onBinary{m}, map[string]func(){"emerita": main, "without": withoutCalls})
+	testscript.Main(onBinary{m}, map[string]func(){"emerita": main, "without": withoutCalls, "talker": talkerMain})
 }
 
 // onBinary runs the tests with the program of binaryVariable, if it is set.

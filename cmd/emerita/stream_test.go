@@ -83,6 +83,10 @@ func echoPackets(l net.PacketConn) {
 	}
 }
 
+// pause is between two messages, so that some streams leave an emulated machine time for
+// the rest of the test.
+const pause = time.Millisecond
+
 // resendAfter is long for a round trip within a machine. On a busy one what is late is
 // sent once more, but not counted as lost.
 const resendAfter = 50 * time.Millisecond
@@ -104,6 +108,7 @@ func (s *stream) run() error {
 			return fmt.Errorf("message %d in place of %d", got, n)
 		}
 		s.trips.Add(1)
+		time.Sleep(pause)
 	}
 }
 
@@ -130,6 +135,7 @@ func (s *stream) runUDP() error {
 			s.lost.Add(int64(binary.BigEndian.Uint64(in[8:])))
 			s.trips.Add(1)
 			n, try = n+1, 0
+			time.Sleep(pause)
 		}
 	}
 }

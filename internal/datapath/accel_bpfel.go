@@ -72,8 +72,11 @@ type accelTurn struct {
 	Heard       uint64
 	RunBytes    uint32
 	RunMessages uint32
+	Messages    uint32
 	First       uint32
 	State       uint32
+	_           [4]byte
+	Service     accelAccelPort
 }
 
 // Names of all BPF objects in the ELF.

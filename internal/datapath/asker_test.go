@@ -154,7 +154,7 @@ func (a asker) on(fd int, text string) (string, error) {
 		if err := unix.Sendmsg(fd, []byte("?"), control, address(a.domain(to), to), 0); err != nil {
 			return "", fmt.Errorf("send to %s: %w", to, err)
 		}
-		n, from, err := unix.Recvfrom(fd, answer[:], 0)
+		n, from, err := recvfrom(fd, answer[:])
 		if err != nil {
 			return "", fmt.Errorf("answer of %s: %w", to, err)
 		}
@@ -172,7 +172,7 @@ func (a asker) on(fd int, text string) (string, error) {
 		return "", err
 	}
 	// A connected socket is told the source of a datagram as well.
-	n, from, err := unix.Recvfrom(fd, answer[:], 0)
+	n, from, err := recvfrom(fd, answer[:])
 	if err != nil {
 		return "", fmt.Errorf("answer of %s: %w", to, err)
 	}
@@ -209,4 +209,14 @@ func mustHaveContainer(t *testing.T) string {
 		testutil.Run(t, "ip", strings.Fields(line)...)
 	}
 	return path
+}
+
+// recvfrom goes on where a signal of Go's scheduler has interrupted it: with a timeout
+// on the socket the kernel does not.
+func recvfrom(fd int, buf []byte) (n int, from unix.Sockaddr, err error) {
+	for {
+		if n, from, err = unix.Recvfrom(fd, buf, 0); !errors.Is(err, unix.EINTR) {
+			return n, from, err
+		}
+	}
 }

@@ -88,8 +88,23 @@ func accelerationRecord(a *datapath.Acceleration) *state.Acceleration {
 	return &state.Acceleration{NetnsCookie: a.NetnsCookie, Cgroup: a.Cgroup}
 }
 
-// openAcceleration sees to it that the programs are there. What is asked for in so many
-// words is worth an error.
+// mayAccelerate refuses, before anything is touched, what this host cannot have.
+func mayAccelerate(wanted *datapath.Acceleration) error {
+	if wanted == nil {
+		return nil
+	}
+	return noAcceleration(datapath.AccelerationAvailable())
+}
+
+// noAcceleration is nil for nil. What is asked for in so many words is worth an error.
+func noAcceleration(err error) error {
+	if err == nil {
+		return nil
+	}
+	return cniproto.Errorf(cniproto.CodeNotAvailable, "accelerate sockets", "%w: mend it, or set socketAcceleration to false", err)
+}
+
+// openAcceleration sees to it that the programs are there.
 func (p *Plugin) openAcceleration(store *state.Store, h *datapath.Handle, wanted *datapath.Acceleration) error {
 	if wanted == nil {
 		return nil
@@ -98,11 +113,7 @@ func (p *Plugin) openAcceleration(store *state.Store, h *datapath.Handle, wanted
 	if h.HasAcceleration(everywhere) {
 		return nil
 	}
-	err := p.withSharedLock(store, func() error { return p.loadAcceleration(h, everywhere) })
-	if err != nil {
-		return cniproto.Errorf(cniproto.CodeNotAvailable, "accelerate sockets", "%w: mend it, or set socketAcceleration to false", err)
-	}
-	return nil
+	return noAcceleration(p.withSharedLock(store, func() error { return p.loadAcceleration(h, everywhere) }))
 }
 
 func (p *Plugin) loadAcceleration(h *datapath.Handle, everywhere bool) error {

@@ -100,6 +100,9 @@ func (p *Plugin) Add(ctx context.Context, call Call) (*cniproto.Result, error) {
 		return nil, err
 	}
 	defer r.ns.Close()
+	if err := mayAccelerate(r.acceleration); err != nil {
+		return nil, err
+	}
 	store, err := state.Open(p.StateDir, true)
 	if err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeIO, "open state", err)

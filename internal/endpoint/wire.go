@@ -102,7 +102,7 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 		l.acceleration.NetnsCookie = cookie
 		undo.add(func() error { return p.dismiss(t.store, l.key, l.acceleration.Cgroup) })
 		if err := accelerate(t.programs, l); err != nil {
-			return nil, cniproto.Wrap(cniproto.CodeNotAvailable, "accelerate sockets", err)
+			return nil, noAcceleration(err)
 		}
 	}
 	// The host end has a carrier only now, and drops what it sends until the
