@@ -63,7 +63,7 @@ func TestReplacePrograms(t *testing.T) {
 	goOn := func(when string) {
 		t.Helper()
 		for i, s := range streams {
-			if err := s.await(20); err != nil {
+			if err := s.awaitFor(20, 6*reachWait); err != nil { // emulated, beside two others
 				t.Fatalf("%s: stream %d: %v", when, i, err)
 			}
 			if n := s.lost.Load(); n > 0 {

@@ -137,6 +137,20 @@ func accelerate(h *datapath.Handle, l *layout) error {
 	return h.Accelerate(endpointOf(l))
 }
 
+// accelerateAgain does so for one that stands. Its cgroup may be gone, and that is no
+// reason to leave the others without programs.
+func (p *Plugin) accelerateAgain(h *datapath.Handle, l *layout) error {
+	if l.acceleration == nil {
+		return nil
+	}
+	if c := l.acceleration.Cgroup; c != "" {
+		if err := h.EnrolCgroup(c); err != nil {
+			p.Log.Warn("new connections of "+l.key.String()+" are not accelerated", "err", err)
+		}
+	}
+	return h.Accelerate(endpointOf(l))
+}
+
 // reloadAcceleration gives accelerated attachments this build's programs, after the pins
 // were lost or were another build's. Without it their new connections are plain TCP.
 func (p *Plugin) reloadAcceleration(h *datapath.Handle, records []*state.Record) bool {

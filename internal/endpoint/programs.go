@@ -145,7 +145,7 @@ func (p *Plugin) attachAll(store *state.Store, conn *nlmsg.Conn, h *datapath.Han
 				err = h.RegisterSockets(e)
 			}
 			if err == nil && accelerated {
-				err = accelerate(h, l)
+				err = p.accelerateAgain(h, l)
 			}
 			if err == nil {
 				err = attach(h, conn, l, false)
