@@ -21,12 +21,7 @@ func writeBandwidthPlots(base string, r *bandwidthResults) error {
 	if err != nil {
 		return err
 	}
-	for _, format := range []string{"svg", "png"} {
-		if err := writePlot(base+"."+format, format, one, several); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writePair(base, one, several)
 }
 
 // bandwidthPlot has a group of bars for each direction and peer, one for each variant.

@@ -52,6 +52,13 @@ func (h *host) newContainer(name string, observed bool) (*container, error) {
 	return c, nil
 }
 
+// unobserve closes what an observed container costs, which keeps its namespace as well.
+func (c *container) unobserve() {
+	unix.Close(c.probe)
+	c.links.Close()
+	c.probe, c.links = -1, nil
+}
+
 // hostEnd returns the index, on the host, of the other end of the container's
 // interface. The kernel is asked, not the plugin's result.
 func (c *container) hostEnd() (int, error) {

@@ -37,7 +37,7 @@ func runDataPath(ctx context.Context, work string, encoded []byte, progress io.W
 	}()
 	for _, name := range r.Plan.Variants {
 		fmt.Fprintf(progress, "data path: attach two containers: %s\n", name)
-		p, err := newPath(ctx, work, name)
+		p, err := newPath(ctx, work, newPathVariant(name))
 		if err != nil && name == pathEmeritaNetkit {
 			fmt.Fprintf(progress, "data path: %s is left out: %v\n", name, err)
 			continue
@@ -78,7 +78,8 @@ func runDataPath(ctx context.Context, work string, encoded []byte, progress io.W
 // take adds one sample to the results. An error is one that ends the run.
 func (r *pathResults) take(ctx context.Context, p *path, m metric, cpus [2]int, progress io.Writer) error {
 	s := traffic.Spec{
-		Kind: m.Kind, DualStack: m.DualStack, Congestion: m.Congestion, Flows: m.Flows, Size: m.Size,
+		Kind: m.Kind, DualStack: m.DualStack, MPTCP: m.MPTCP, Congestion: m.Congestion, Flows: m.Flows,
+		Size: m.Size, Response: m.Response, Trips: m.Trips,
 		WarmUp: r.Plan.WarmUp, Window: r.Plan.Window,
 	}
 	if m.Kind == traffic.Stream {
@@ -92,13 +93,13 @@ func (r *pathResults) take(ctx context.Context, p *path, m metric, cpus [2]int, 
 	}
 	res, err := p.sample(ctx, m, s, cpus)
 	if err == nil {
-		r.add(m, p.host.name, res)
+		r.add(m, p.name, res)
 		return nil
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	r.Failures = append(r.Failures, fmt.Sprintf("%s, %s: %v", m.Name, p.host.name, err))
+	r.Failures = append(r.Failures, fmt.Sprintf("%s, %s: %v", m.Name, p.name, err))
 	fmt.Fprintln(progress, r.Failures[len(r.Failures)-1])
 	if len(r.Failures) >= maxFailures {
 		return fmt.Errorf("%d samples went wrong, the last: %w", len(r.Failures), err)

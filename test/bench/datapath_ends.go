@@ -23,6 +23,7 @@ type end struct {
 // A path is one variant, attached and ready: two containers on a host that has
 // an outside.
 type path struct {
+	name           string // of the variant
 	host           *host
 	client, server end
 	address        netip.Addr // of the server
@@ -32,19 +33,30 @@ type path struct {
 
 // newPath makes a host and attaches two containers to it. Those of loopback are
 // the host itself.
-func newPath(ctx context.Context, work, name string) (*path, error) {
-	h, err := newHost(work, newPathVariant(name), "eth0")
+func newPath(ctx context.Context, work string, v variant) (*path, error) {
+	h, err := newHost(work, v, "eth0")
 	if err != nil {
 		return nil, err
 	}
-	p := &path{host: h}
+	p, err := h.newPath(ctx)
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// newPath attaches two containers to a host that there is. What closes the path closes
+// the host.
+func (h *host) newPath(ctx context.Context) (*path, error) {
+	p := &path{name: h.name, host: h, client: end{h, -1}, server: end{h, -1}}
 	if h.plugin == "" {
 		p.client, p.server = end{h, h.netns}, end{h, h.netns}
 		p.address = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 		return p, nil
 	}
 	if err := p.attach(ctx); err != nil {
-		p.close()
+		p.leave()
 		return nil, err
 	}
 	return p, nil
@@ -55,10 +67,11 @@ func (p *path) attach(ctx context.Context) error {
 		name string
 		end  *end
 	}{{"server", &p.server}, {"client", &p.client}} {
-		c, err := p.host.newContainer(side.name, true)
+		c, err := p.host.newContainer(p.name+"-"+side.name, true)
 		if err != nil {
 			return err
 		}
+		defer c.unobserve()
 		a := p.host.attachmentOf(c)
 		if _, err := p.host.add(ctx, a); err != nil {
 			return err
@@ -68,7 +81,7 @@ func (p *path) attach(ctx context.Context) error {
 		}
 		address, gateway, err := addresses(a.result)
 		if err != nil {
-			return fmt.Errorf("%s of %s: %w", side.name, p.host.name, err)
+			return fmt.Errorf("%s of %s: %w", side.name, p.name, err)
 		}
 		if side.name == "server" {
 			p.address = address
@@ -87,12 +100,17 @@ func (p *path) attach(ctx context.Context) error {
 }
 
 func (p *path) close() {
+	p.leave()
+	p.host.close()
+}
+
+// leave closes the containers.
+func (p *path) leave() {
 	for _, e := range []end{p.client, p.server} {
-		if p.host.plugin != "" && e.host != nil {
+		if p.host.plugin != "" && e.netns >= 0 {
 			unix.Close(e.netns)
 		}
 	}
-	p.host.close()
 }
 
 // ends are who talks to whom.
@@ -160,14 +178,14 @@ func (h *host) filtered(index int) (bool, error) {
 	return found, nil
 }
 
-// start starts a process in the end's namespace. The process inherits it from
-// the thread.
+// start starts a process in the end's namespace, which it inherits from the thread, and
+// in the host's cgroup.
 func (e end) start(cmd *exec.Cmd) error {
 	err := e.host.do(func() error {
 		if err := unix.Setns(e.netns, unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter network namespace: %w", err)
 		}
-		startErr := cmd.Start()
+		startErr := e.host.startInCgroup(cmd)
 		if err := e.host.enter(); err != nil {
 			return err
 		}

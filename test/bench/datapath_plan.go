@@ -24,9 +24,12 @@ type pathPlan struct {
 	Window       time.Duration `json:"window_ns"`
 }
 
-func newPathPlan(o options) (pathPlan, error) {
+func newPathPlan(o options) (pathPlan, error) { return planPaths(o, metrics(), pathVariantNames()) }
+
+// planPaths is a plan of metrics and of those of the known variants that are asked for.
+func planPaths(o options, metrics []metric, known []string) (pathPlan, error) {
 	p := pathPlan{
-		Metrics: metrics(), Rounds: o.rounds,
+		Metrics: metrics, Rounds: o.rounds,
 		StreamWarmUp: 200 * time.Millisecond, StreamWindow: 600 * time.Millisecond,
 		WarmUp: 50 * time.Millisecond, Window: 300 * time.Millisecond,
 	}
@@ -39,15 +42,17 @@ func newPathPlan(o options) (pathPlan, error) {
 		return pathPlan{}, fmt.Errorf("rounds %d: at least one is needed", p.Rounds)
 	}
 	var err error
-	p.Variants, err = choose(o.variants, pathVariantNames())
+	p.Variants, err = choose(o.variants, known)
 	return p, err
 }
 
-// plugins are those that the plan needs; loopback has none.
+// plugins are those that the plan needs: what the names of variants begin with. That of
+// loopback is none.
 func (p pathPlan) plugins() []string {
 	var plugins []string
 	for _, name := range p.Variants {
-		plugins = append(plugins, newPathVariant(name).plugin)
+		plugin, _, _ := strings.Cut(name, "-")
+		plugins = append(plugins, plugin)
 	}
 	return plugins
 }
@@ -165,7 +170,10 @@ type metric struct {
 	Congestion string       `json:"congestion,omitempty"` // none is the host's default
 	Flows      int          `json:"flows"`
 	Size       int          `json:"size"`
+	Response   int          `json:"response,omitempty"` // bytes, if not as many as the request
+	Trips      int          `json:"trips,omitempty"`    // of a connection, or before a reader stops
 	DualStack  bool         `json:"dual_stack,omitempty"`
+	MPTCP      bool         `json:"mptcp,omitempty"`
 	CPUs       placing      `json:"cpus"`
 	Few        bool         `json:"few,omitempty"`
 }
@@ -182,6 +190,8 @@ func (m metric) unit() string {
 		return "µs"
 	case traffic.Datagrams, traffic.Connections:
 		return "thousand/s"
+	case traffic.Stopped:
+		return "KiB"
 	default:
 		return "Gb/s"
 	}

@@ -14,33 +14,29 @@ import (
 
 // writePathPlots draws throughput and latency side by side, as SVG and PNG.
 func writePathPlots(base string, r *pathResults) error {
-	throughput, err := relativePlot(r, "Relative to bridge, more is better", []bar{
+	shown := []string{pathLoopback, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal}
+	throughput, err := relativePlot(r, "Relative to bridge, more is better", shown, []bar{
 		{"tcp1", "TCP, host's"}, {"tcp1-cubic", "TCP, cubic"}, {"tcp4-cubic", "4 TCP, cubic"},
 		{"udp", "UDP 64 B"}, {"connections", "connections"},
 	})
 	if err != nil {
 		return err
 	}
-	latency, err := relativePlot(r, "Median latency relative to bridge, less is better", []bar{
+	latency, err := relativePlot(r, "Median latency relative to bridge, less is better", shown, []bar{
 		{"turns-same", "TCP, same CPU"}, {"turns-cross", "TCP, cross CPU"},
 		{"udp-turns-same", "UDP, same CPU"}, {"udp-turns-cross", "UDP, cross CPU"},
 	})
 	if err != nil {
 		return err
 	}
-	for _, format := range []string{"svg", "png"} {
-		if err := writePlot(base+"."+format, format, throughput, latency); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writePair(base, throughput, latency)
 }
 
 // A bar is a metric and what stands below it.
 type bar struct{ metric, label string }
 
 // relativePlot has a group of bars for each metric, one for each variant.
-func relativePlot(r *pathResults, title string, bars []bar) (*plot.Plot, error) {
+func relativePlot(r *pathResults, title string, shown []string, bars []bar) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text = title
 	p.Y.Label.Text = "ratio of medians"
@@ -50,7 +46,7 @@ func relativePlot(r *pathResults, title string, bars []bar) (*plot.Plot, error) 
 	one.Color, one.Width = pathHue(pathBridge), vg.Points(1.5)
 	p.Add(one)
 	p.Legend.Add(pathBridge, one)
-	variants := slices.DeleteFunc([]string{pathLoopback, pathPTP, pathEmeritaOff, pathEmerita, pathEmeritaLocal}, func(v string) bool {
+	variants := slices.DeleteFunc(slices.Clone(shown), func(v string) bool {
 		return !slices.Contains(r.Plan.Variants, v)
 	})
 	groups := make([]string, len(bars))
@@ -78,12 +74,12 @@ func relativePlot(r *pathResults, title string, bars []bar) (*plot.Plot, error) 
 }
 
 // pathHue gives a variant the colour of its plugin, paler with the fast path off, darker
-// with larger packets.
+// with larger packets or with socket acceleration.
 func pathHue(variant string) color.Color {
 	switch variant {
 	case pathEmeritaOff:
 		return color.RGBA{R: 0xe3, G: 0x9c, B: 0xa3, A: 0xff}
-	case pathEmeritaLocal:
+	case pathEmeritaLocal, socketsAccelerated:
 		return color.RGBA{R: 0x7a, G: 0x10, B: 0x1c, A: 0xff}
 	case pathLoopback:
 		return color.RGBA{R: 0xc4, G: 0xc4, B: 0xc4, A: 0xff}

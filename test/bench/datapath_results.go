@@ -28,11 +28,13 @@ type pathKey struct {
 
 // A pathSeries holds the samples of one metric with one variant, in the metric's
 // unit and in the order in which they were taken. Of a latency, Value is the
-// median of a sample and P99 what all but one turn in a hundred stayed below.
+// median of a sample and P99 what all but one turn in a hundred stayed below; Direct is
+// the share of requests over TCP that did not go as its segments.
 type pathSeries struct {
 	pathKey
-	Value []float64 `json:"value"`
-	P99   []float64 `json:"p99,omitempty"`
+	Value  []float64 `json:"value"`
+	P99    []float64 `json:"p99,omitempty"`
+	Direct []float64 `json:"direct,omitempty"`
 }
 
 func (r *pathResults) add(m metric, variant string, s traffic.Result) {
@@ -42,12 +44,18 @@ func (r *pathResults) add(m metric, variant string, s traffic.Result) {
 		series = &pathSeries{pathKey: k}
 		r.Series = append(r.Series, series)
 	}
-	if m.latency() {
+	switch m.Kind {
+	case traffic.Turns:
+		series.Direct = append(series.Direct, thousandths(s.Direct))
+		fallthrough
+	case traffic.UDPTurns:
 		series.Value = append(series.Value, thousandths(s.P50))
 		series.P99 = append(series.P99, thousandths(s.P99))
-		return
+	case traffic.Stopped:
+		series.Value = append(series.Value, thousandths(s.Pushed))
+	default:
+		series.Value = append(series.Value, thousandths(s.Rate))
 	}
-	series.Value = append(series.Value, thousandths(s.Rate))
 }
 
 // find returns the series of a key, or nil if it was not measured.

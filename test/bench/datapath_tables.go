@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // pathTables are the report of one run, the verdict first.
 func pathTables(r *pathResults) []table {
 	return []table{
 		pathGoalTable(r),
-		figureTable(r, scopeLocal, "Container to container"),
+		pathFigureTable(r, scopeLocal, "Container to container"),
 		pathRatioTable(r, scopeLocal, "Container to container, ratios", pathBridge),
-		figureTable(r, scopeHost, "Container to a process on the host"),
+		pathFigureTable(r, scopeHost, "Container to a process on the host"),
 		pathRatioTable(r, scopeHost, "Container to a process on the host, ratios", pathBridge),
-		figureTable(r, scopeOutside, "Container to the outside, masqueraded"),
+		pathFigureTable(r, scopeOutside, "Container to the outside, masqueraded"),
 		pathRatioTable(r, scopeOutside, "Container to the outside, masqueraded, ratios", pathBridgeMasq),
 	}
 }
@@ -24,7 +25,7 @@ func pathTables(r *pathResults) []table {
 func pathGoalTable(r *pathResults) table {
 	t := table{
 		title: "Goals",
-		note:  "Ratios of medians of this run. Of request/response less is better, of all else more.",
+		note:  "Ratios of medians of this run. " + moreOrLess,
 		head:  []string{"#", "figure", "of", "to", "goal", "measured", ""},
 	}
 	for _, g := range pathGoals() {
@@ -37,12 +38,16 @@ func pathGoalTable(r *pathResults) table {
 	return t
 }
 
-// figureTable is medians and spread of all metrics of a scope.
-func figureTable(r *pathResults, at scope, title string) table {
+// pathFigureTable is medians and spread of all metrics of a scope.
+func pathFigureTable(r *pathResults, at scope, title string) table {
+	return figureTable(r, r.of(at), r.variants(at), title)
+}
+
+// figureTable is medians and spread of some metrics.
+func figureTable(r *pathResults, all []metric, variants []string, title string) table {
 	t := table{title: title, note: "Median (min–max).", head: []string{"figure", "unit"}}
-	variants := r.variants(at)
 	t.head = append(t.head, variants...)
-	r.eachRow(at, func(m metric, text string, values func(*pathSeries) []float64) {
+	eachRow(all, func(m metric, text string, values func(*pathSeries) []float64) {
 		row := []string{text, m.unit()}
 		for _, v := range variants {
 			row = append(row, spreadText(r.find(pathKey{m.Name, v}), values))
@@ -52,28 +57,39 @@ func figureTable(r *pathResults, at scope, title string) table {
 	return t
 }
 
-// pathRatioTable is the same as ratios, to loopback and to a reference.
+// moreOrLess is what a reader of ratios has to know.
+const moreOrLess = "Of request/response less is better, of all else more."
+
+// pathRatioTable is the same as ratios, to loopback and to a reference. There is no
+// loopback to compare with what goes to the outside.
 func pathRatioTable(r *pathResults, at scope, title, ref string) table {
-	t := table{
-		title: title,
-		note:  fmt.Sprintf("Ratios of medians, to loopback / to %s. Of request/response less is better, of all else more.", ref),
-		head:  []string{"figure"},
-	}
+	refs := []string{pathLoopback, ref}
 	if at == scopeOutside {
-		t.note = fmt.Sprintf("Ratios of medians, to %s. Of request/response less is better, of all else more.", ref)
+		refs = []string{ref}
 	}
 	variants := slices.DeleteFunc(r.variants(at), func(v string) bool { return v == pathLoopback })
-	t.head = append(t.head, variants...)
-	r.eachRow(at, func(m metric, text string, values func(*pathSeries) []float64) {
+	return ratioTable(r, r.of(at), variants, title, moreOrLess, refs...)
+}
+
+// ratioTable is ratios of some metrics, in each cell to all references.
+func ratioTable(r *pathResults, all []metric, variants []string, title, note string, refs ...string) table {
+	t := table{
+		title: title,
+		note:  fmt.Sprintf("Ratios of medians, to %s. %s", strings.Join(refs, " / to "), note),
+		head:  append([]string{"figure"}, variants...),
+	}
+	eachRow(all, func(m metric, text string, values func(*pathSeries) []float64) {
 		row := []string{text}
 		for _, v := range variants {
-			own := pathKey{m.Name, v}
-			cell := timesText(r.ratioOf(own, pathKey{m.Name, ref}, values))
-			if at != scopeOutside {
-				loopback := pathKey{localName(m), pathLoopback}
-				cell = timesText(r.ratioOf(own, loopback, values)) + " / " + cell
+			var cell []string
+			for _, ref := range refs {
+				to := pathKey{m.Name, ref}
+				if ref == pathLoopback {
+					to.Metric = localName(m)
+				}
+				cell = append(cell, timesText(r.ratioOf(pathKey{m.Name, v}, to, values)))
 			}
-			row = append(row, cell)
+			row = append(row, strings.Join(cell, " / "))
 		}
 		t.rows = append(t.rows, row)
 	})
@@ -83,6 +99,9 @@ func pathRatioTable(r *pathResults, at scope, title, ref string) table {
 // localName is the metric of two containers that measures the same, which is what
 // loopback is measured with.
 func localName(m metric) string {
+	if m.Scope == scopeLocal {
+		return m.Name
+	}
 	for _, other := range metrics() {
 		same := other
 		same.Name, same.Scope = m.Name, m.Scope
@@ -100,16 +119,20 @@ func (r *pathResults) variants(at scope) []string {
 	})
 }
 
-// eachRow calls f for every metric of a scope, and again for the p99 of a latency.
-func (r *pathResults) eachRow(at scope, f func(m metric, text string, values func(*pathSeries) []float64)) {
-	for _, m := range r.Plan.Metrics {
-		switch {
-		case m.Scope != at:
-		case m.latency():
-			f(m, m.Text+", p50", func(s *pathSeries) []float64 { return s.Value })
+// of are the metrics of a scope.
+func (r *pathResults) of(at scope) []metric {
+	return slices.DeleteFunc(slices.Clone(r.Plan.Metrics), func(m metric) bool { return m.Scope != at })
+}
+
+// eachRow calls f for every metric, and again for the p99 of a latency.
+func eachRow(all []metric, f func(m metric, text string, values func(*pathSeries) []float64)) {
+	value := func(s *pathSeries) []float64 { return s.Value }
+	for _, m := range all {
+		if m.latency() {
+			f(m, m.Text+", p50", value)
 			f(m, m.Text+", p99", func(s *pathSeries) []float64 { return s.P99 })
-		default:
-			f(m, m.Text, func(s *pathSeries) []float64 { return s.Value })
+		} else {
+			f(m, m.Text, value)
 		}
 	}
 }

@@ -23,7 +23,7 @@ const uplinkAddr = "192.0.2.2"
 // A host plays the machine for one variant: network and mount namespaces of its
 // own, on a thread that is thrown away with them. Links, routes, rules, locks and
 // state of one variant are thus invisible to the others, which can be measured in
-// turn in the same minute.
+// turn in the same minute; and so are programs on its root of cgroup v2.
 type host struct {
 	variant
 	bin string // directory of the plugins
@@ -38,6 +38,7 @@ type host struct {
 	// so that the answer is not held back by a teardown in progress.
 	probe   int
 	outside int // file descriptor of the network namespace behind the uplink
+	cgroup  cgroup
 	seq     atomic.Int64
 }
 
@@ -45,7 +46,10 @@ type host struct {
 // working directory, as it would be on disk, its /run in memory.
 func newHost(work string, v variant, ifname string) (*host, error) {
 	name := v.name
-	h := &host{variant: v, bin: filepath.Join(work, "bin"), ifname: ifname, jobs: make(chan func()), netns: -1, probe: -1, outside: -1}
+	h := &host{
+		variant: v, bin: filepath.Join(work, "bin"), ifname: ifname, jobs: make(chan func()),
+		netns: -1, probe: -1, outside: -1, cgroup: cgroup{procs: -1, inside: -1, everyone: -1},
+	}
 	lib := filepath.Join(work, "hosts", name)
 	if err := os.MkdirAll(lib, 0o755); err != nil {
 		return nil, fmt.Errorf("make host %q: %w", name, err)
@@ -56,11 +60,23 @@ func newHost(work string, v variant, ifname string) (*host, error) {
 			job()
 		}
 	}()
-	if err := h.do(func() error { return h.setUp(lib) }); err != nil {
+	err := h.enterCgroup(work)
+	if err == nil {
+		err = h.do(func() error { return h.setUp(lib) })
+	}
+	if err != nil {
 		h.close()
 		return nil, fmt.Errorf("make host %q: %w", name, err)
 	}
 	return h, nil
+}
+
+// with is the same host with another network. It is closed by closing the host.
+func (h *host) with(v variant) *host {
+	return &host{
+		variant: v, bin: h.bin, ifname: h.ifname, jobs: h.jobs,
+		netns: h.netns, probe: h.probe, outside: h.outside, cgroup: h.cgroup,
+	}
 }
 
 // do runs f on the thread that lives in the host.
@@ -72,7 +88,7 @@ func (h *host) do(f func() error) error {
 
 func (h *host) close() {
 	close(h.jobs)
-	for _, fd := range []int{h.probe, h.netns, h.outside} {
+	for _, fd := range []int{h.probe, h.netns, h.outside, h.cgroup.procs, h.cgroup.inside, h.cgroup.everyone} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}

@@ -27,16 +27,18 @@ const (
 
 const usage = `bench measures CNI plugins. It has to run as root.
 
-  go run . [flags] [adddel | datapath | ports | bandwidth]
+  go run . [flags] [adddel | datapath | sockets | ports | bandwidth]
 
 adddel     wall and CPU time of ADD and DEL: alone, beside many containers, in bursts
 datapath   throughput, latency, packets and connections per second, against loopback as well
+sockets    TCP with socket acceleration, and what that costs containers without it
 ports      published ports: ADD and DEL with and beside them, connections through them
 bandwidth  limits: how exactly they are kept, and latency beside streams that fill them
 
 Without a sub-command it is one after the other.
 
-Everything happens in namespaces of the tool's own; nothing of the host is changed.
+Everything happens in namespaces and a cgroup of the tool's own; nothing of the host is
+changed.
 
 `
 
@@ -77,7 +79,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.emerita, "emerita", "../../bin/emerita", "the emerita binary `file`")
 	flags.StringVar(&o.out, "out", "../../docs/benchmarks", "`directory` for the report, the raw data and the plots")
 	flags.StringVar(&o.variants, "variants", "", "what to measure, a comma-separated `list`; by default everything")
-	flags.IntVar(&o.rounds, "rounds", 0, "rounds: of single calls, by default 31; of the data path, by default 7; of published ports, by default 11; of bandwidth, by default 5")
+	flags.IntVar(&o.rounds, "rounds", 0, "rounds: of single calls, by default 31; of the data path and of sockets, by default 7; of published ports, by default 11; of bandwidth, by default 5")
 	flags.BoolVar(&o.quick, "quick", false, "smoke run, a minute for each sub-command; writes to a new temporary directory instead of -out")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
@@ -93,11 +95,13 @@ func run(args []string, stdout, stderr io.Writer) error {
 	var commands []command
 	switch sub := flags.Args(); {
 	case len(sub) == 0:
-		commands = []command{addDel, dataPath, ports, bandwidth}
+		commands = []command{addDel, dataPath, sockets, ports, bandwidth}
 	case len(sub) == 1 && sub[0] == "adddel":
 		commands = []command{addDel}
 	case len(sub) == 1 && sub[0] == "datapath":
 		commands = []command{dataPath}
+	case len(sub) == 1 && sub[0] == "sockets":
+		commands = []command{sockets}
 	case len(sub) == 1 && sub[0] == "ports":
 		commands = []command{ports}
 	case len(sub) == 1 && sub[0] == "bandwidth":
@@ -141,6 +145,22 @@ func dataPath(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	return o.measure(ctx, dataPathSection, p.plugins(), p, &res, stderr, func(m machine, dir string) error {
 		res.Machine = m
 		if err := writePathReport(dir, &res, stdout); err != nil {
+			return err
+		}
+		return failed(res.Failures)
+	})
+}
+
+// sockets is the same for socket acceleration.
+func sockets(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	p, err := newSocketPlan(o.or(7, socketVariantNames()))
+	if err != nil {
+		return err
+	}
+	var res pathResults
+	return o.measure(ctx, socketsSection, p.plugins(), p, &res, stderr, func(m machine, dir string) error {
+		res.Machine = m
+		if err := writeSocketReport(dir, &res, stdout); err != nil {
 			return err
 		}
 		return failed(res.Failures)
@@ -193,7 +213,7 @@ func (o options) measure(ctx context.Context, section string, plugins []string, 
 	if err != nil {
 		return fmt.Errorf("make a working directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, removeCgroups(work), os.RemoveAll(work)) }()
 
 	emerita := ""
 	if slices.Contains(plugins, "emerita") {
@@ -201,6 +221,9 @@ func (o options) measure(ctx context.Context, section string, plugins []string, 
 	}
 	m, err := build(ctx, work, emerita, stderr)
 	if err != nil {
+		return err
+	}
+	if err := makeCgroups(work); err != nil {
 		return err
 	}
 	if err := sandbox(ctx, work, section, plan, res, stderr); err != nil {

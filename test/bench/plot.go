@@ -31,8 +31,13 @@ func writePlots(base string, r *results) error {
 	if err != nil {
 		return err
 	}
+	return writePair(base, growth, bars)
+}
+
+// writePair writes two plots, side by side, as SVG and as PNG.
+func writePair(base string, left, right *plot.Plot) error {
 	for _, format := range []string{"svg", "png"} {
-		if err := writePlot(base+"."+format, format, growth, bars); err != nil {
+		if err := writePlot(base+"."+format, format, left, right); err != nil {
 			return err
 		}
 	}

@@ -22,12 +22,7 @@ func writePortsPlots(base string, r *portsResults) error {
 	if err != nil {
 		return err
 	}
-	for _, format := range []string{"svg", "png"} {
-		if err := writePlot(base+"."+format, format, calls, connections); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writePair(base, calls, connections)
 }
 
 // portsCallPlot is the wall time of ADD over the number of its ports.

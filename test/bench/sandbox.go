@@ -26,8 +26,8 @@ const (
 // sandbox measures in a process of its own that is init of new PID, mount and
 // network namespaces. When it ends, by whatever cause, the kernel kills what it
 // started and drops every mount, namespace and link: no clean-up has to be
-// trusted. Being init, it also inherits, and can wait for, what a plugin left
-// running. It runs a section with a plan and fills res.
+// trusted, but that of empty cgroups. Being init, it also inherits, and can wait
+// for, what a plugin left running. It runs a section with a plan and fills res.
 func sandbox(ctx context.Context, work, section string, plan, res any, stderr io.Writer) error {
 	b, err := json.Marshal(plan)
 	if err != nil {
@@ -70,6 +70,7 @@ func sandbox(ctx context.Context, work, section string, plan, res any, stderr io
 const (
 	addDelSection    = "adddel"
 	dataPathSection  = "datapath"
+	socketsSection   = "sockets"
 	portsSection     = "ports"
 	bandwidthSection = "bandwidth"
 )
@@ -97,6 +98,8 @@ func inside(ctx context.Context, args []string, progress io.Writer) error {
 		results, err = runAddDel(ctx, work, plan, progress)
 	case dataPathSection:
 		results, err = runDataPath(ctx, work, plan, progress)
+	case socketsSection:
+		results, err = runSockets(ctx, work, plan, progress)
 	case portsSection:
 		results, err = runPorts(ctx, work, plan, progress)
 	case bandwidthSection:

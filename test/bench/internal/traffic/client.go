@@ -44,6 +44,8 @@ func Run(s Spec, out io.Writer) error {
 		res, err = takeTurns(s)
 	case Connections:
 		res, err = makeConnections(s)
+	case Stopped:
+		res, err = push(s)
 	default:
 		return fmt.Errorf("traffic %q: unknown", s.Kind)
 	}
@@ -99,13 +101,14 @@ func takeTurns(s Spec) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	buf := make([]byte, s.Size)
+	request, response := make([]byte, s.Size), make([]byte, s.response())
 	turns := make([]time.Duration, 0, 1<<19) // at 1 µs, more than half a second
-	for w, before := newWindow(s, time.Now()), time.Now(); ; {
-		if _, err := write(fd, buf); err != nil {
+	all := 0
+	for w, before := newWindow(s, time.Now()), time.Now(); ; all++ {
+		if err := writeFull(fd, request); err != nil {
 			return Result{}, fmt.Errorf("send request: %w", err)
 		}
-		if err := readFull(fd, buf); err != nil {
+		if err := readFull(fd, response); err != nil {
 			return Result{}, fmt.Errorf("wait for response: %w", err)
 		}
 		now := time.Now()
@@ -114,10 +117,22 @@ func takeTurns(s Spec) (Result, error) {
 			turns = append(turns, now.Sub(before))
 		}
 		if over {
-			return turnsOf(turns)
+			return directTurnsOf(fd, s, turns, all+1)
 		}
 		before = now
 	}
+}
+
+// directTurnsOf summarises turns, and over TCP tells how many requests the kernel did not
+// send: they went from socket to socket.
+func directTurnsOf(fd int, s Spec, turns []time.Duration, all int) (Result, error) {
+	r, err := turnsOf(turns)
+	if err != nil || s.Kind != Turns {
+		return r, err
+	}
+	sent, err := segmentsOf(fd)
+	r.Direct = max(0, 1-float64(sent.all)/float64(all))
+	return r, err
 }
 
 func makeConnections(s Spec) (Result, error) {
@@ -133,11 +148,8 @@ func makeConnections(s Spec) (Result, error) {
 			return Result{}, fmt.Errorf("connect to %s: %w", s.Server, err)
 		}
 		connected := time.Now()
-		if _, err := write(fd, buf); err != nil {
-			return Result{}, fmt.Errorf("send the byte of a connection: %w", err)
-		}
-		if err := readFull(fd, buf); err != nil {
-			return Result{}, fmt.Errorf("wait for the byte of a connection: %w", err)
+		if err := trips(fd, max(s.Trips, 1), buf); err != nil {
+			return Result{}, err
 		}
 		unix.Close(fd)
 		now := time.Now()
@@ -149,6 +161,19 @@ func makeConnections(s Spec) (Result, error) {
 			return connectionsOf(whole, connects, w.perSecond(now))
 		}
 	}
+}
+
+// trips sends a byte and waits for its answer, n times.
+func trips(fd, n int, buf []byte) error {
+	for range n {
+		if _, err := write(fd, buf); err != nil {
+			return fmt.Errorf("send the byte of a connection: %w", err)
+		}
+		if err := readFull(fd, buf); err != nil {
+			return fmt.Errorf("wait for the byte of a connection: %w", err)
+		}
+	}
+	return nil
 }
 
 func connectionsOf(whole, connects []time.Duration, perSecond float64) (Result, error) {

@@ -47,10 +47,12 @@ func Serve(s Spec, out io.Writer) error {
 		res, err = receiveBatches(fd, s)
 	case Turns:
 		return answerTurns(fd, s)
+	case Stopped:
+		return stopReading(fd, s)
 	case UDPTurns:
 		return answerDatagrams(fd, s)
 	case Connections:
-		return answerConnections(fd)
+		return answerConnections(fd, s)
 	default:
 		return fmt.Errorf("traffic %q: unknown", s.Kind)
 	}
@@ -106,19 +108,18 @@ func receiveBatches(fd int, s Spec) (Result, error) {
 	}
 }
 
-// answerTurns sends back what one client sends, until it closes.
+// answerTurns answers one client's requests, until it closes.
 func answerTurns(listener int, s Spec) error {
 	fd, err := accept(listener)
 	if err != nil {
 		return err
 	}
-	buf := make([]byte, s.Size)
+	request, response := make([]byte, s.Size), make([]byte, s.response())
 	for {
-		n, err := read(fd, buf)
-		if err != nil || n == 0 {
+		if err := readFull(fd, request); err != nil {
 			return nil // the client is done, or says why not
 		}
-		if _, err := write(fd, buf[:n]); err != nil {
+		if err := writeFull(fd, response); err != nil {
 			return nil
 		}
 	}
@@ -144,18 +145,15 @@ func answerDatagrams(fd int, s Spec) error {
 }
 
 // answerConnections takes one connection after the other.
-func answerConnections(listener int) error {
+func answerConnections(listener int, s Spec) error {
 	buf := make([]byte, 1)
 	for {
 		fd, err := accept(listener)
 		if err != nil {
 			return err
 		}
-		if err := readFull(fd, buf); err != nil {
-			return fmt.Errorf("read the byte of a connection: %w", err)
-		}
-		if _, err := write(fd, buf); err != nil {
-			return fmt.Errorf("answer on a connection: %w", err)
+		if err := answerTrips(fd, max(s.Trips, 1), buf); err != nil {
+			return err
 		}
 		// The client closes first, and keeps the TIME_WAIT.
 		if _, err := read(fd, buf); err != nil {
@@ -163,4 +161,17 @@ func answerConnections(listener int) error {
 		}
 		unix.Close(fd)
 	}
+}
+
+// answerTrips is the other side of trips.
+func answerTrips(fd, n int, buf []byte) error {
+	for range n {
+		if err := readFull(fd, buf); err != nil {
+			return fmt.Errorf("read the byte of a connection: %w", err)
+		}
+		if _, err := write(fd, buf); err != nil {
+			return fmt.Errorf("answer on a connection: %w", err)
+		}
+	}
+	return nil
 }

@@ -36,6 +36,18 @@ func readFull(fd int, b []byte) error {
 	return nil
 }
 
+// writeFull sends all of b.
+func writeFull(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := write(fd, b)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
 func transfer(call uintptr, fd int, b []byte) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
@@ -70,7 +82,11 @@ func listen(s Spec) (fd int, port uint16, err error) {
 	if s.DualStack {
 		domain, addr = unix.AF_INET6, &unix.SockaddrInet6{Port: int(s.Port)}
 	}
-	if fd, err = open(s, domain); err != nil {
+	proto := 0
+	if s.MPTCP {
+		proto = unix.IPPROTO_MPTCP
+	}
+	if fd, err = open(s, domain, proto); err != nil {
 		return -1, 0, err
 	}
 	if s.DualStack {
@@ -119,7 +135,7 @@ func connect(s Spec) (int, error) {
 
 // socket opens a socket of the client.
 func socket(s Spec) (int, error) {
-	fd, err := open(s, unix.AF_INET)
+	fd, err := open(s, unix.AF_INET, 0)
 	if err != nil {
 		return -1, err
 	}
@@ -159,12 +175,12 @@ func (s Spec) stream() bool {
 	return s.Kind != Datagrams && s.Kind != Batches && s.Kind != UDPTurns && s.Kind != Paced
 }
 
-func open(s Spec, domain int) (int, error) {
+func open(s Spec, domain, proto int) (int, error) {
 	kind := unix.SOCK_DGRAM
 	if s.stream() {
 		kind = unix.SOCK_STREAM
 	}
-	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, proto)
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
@@ -203,4 +219,14 @@ func DefaultCongestion() (string, error) {
 		return "", fmt.Errorf("ask for the congestion control: %w", err)
 	}
 	return unix.ByteSliceToString([]byte(name)), nil
+}
+
+// HasMPTCP tells whether the kernel has it.
+func HasMPTCP() bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
 }

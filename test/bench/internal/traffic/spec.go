@@ -3,6 +3,7 @@
 package traffic
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -19,9 +20,10 @@ const (
 	Datagrams   Kind = "datagrams"   // UDP, one way, as fast as the sender can
 	Batches     Kind = "batches"     // UDP, one way, many datagrams in a call (UDP_SEGMENT, UDP_GRO)
 	UDPTurns    Kind = "udp turns"   // UDP, one request and one response at a time
-	Connections Kind = "connections" // TCP, one at a time: connect, a byte each way, close
+	Connections Kind = "connections" // TCP, one at a time: connect, a byte each way as often as Trips says, close
 	Download    Kind = "download"    // TCP, one way, from the server, as fast as the client takes it
 	Paced       Kind = "paced"       // UDP, a request each Interval, whether or not the one before was answered
+	Stopped     Kind = "stopped"     // TCP, from the client, as much as goes to a server that has stopped reading
 )
 
 // ServerMeasures tells whose result counts: of traffic that goes one way it is
@@ -36,14 +38,20 @@ type Spec struct {
 	Source     netip.Addr     `json:"source,omitzero"`       // address of the client, unless the kernel chooses
 	Port       uint16         `json:"port,omitempty"`        // that the server listens on, 0 for any free one
 	DualStack  bool           `json:"dual_stack,omitempty"`  // the server listens on the IPv6 wildcard and gets IPv4 mapped
+	MPTCP      bool           `json:"mptcp,omitempty"`       // the server listens for MPTCP, which the client does not speak
 	Congestion string         `json:"congestion,omitempty"`  // congestion control of the sender; none is the namespace's own
 	Flows      int            `json:"flows"`                 // streams at once
 	Size       int            `json:"size"`                  // bytes of a write, of a datagram, of a request and its response
+	Response   int            `json:"response,omitempty"`    // bytes of a response of Turns, 0 for as many as of the request
+	Trips      int            `json:"trips,omitempty"`       // times that a byte goes each way: of a connection, 0 for once; before a reader stops
 	CPU        int            `json:"cpu"`                   // that the work is pinned to, -1 for none
 	WarmUp     time.Duration  `json:"warm_up_ns"`            // what is not counted, at the beginning
 	Window     time.Duration  `json:"window_ns"`             // what is
 	Interval   time.Duration  `json:"interval_ns,omitempty"` // between two requests of Paced
 }
+
+// response is the size of a response.
+func (s Spec) response() int { return cmp.Or(s.Response, s.Size) }
 
 // A Result is what one side found. A side that has nothing to measure has none.
 type Result struct {
@@ -61,6 +69,10 @@ type Result struct {
 	Lost float64 `json:"lost,omitempty"`
 	// Resent is the share of all segments with data that were sent before.
 	Resent float64 `json:"resent,omitempty"`
+	// Direct is the share of the requests of Turns that did not go as segments of TCP.
+	Direct float64 `json:"direct,omitempty"`
+	// Pushed is what a writer got rid of until a reader that had stopped stopped it, in KiB.
+	Pushed float64 `json:"pushed,omitempty"`
 }
 
 // turnsOf summarises durations.

@@ -49,10 +49,17 @@ func TestEveryKindOverLoopback(t *testing.T) {
 		"connections": {Kind: Connections, Flows: 1, Size: 1},
 		"download":    {Kind: Download, Flows: 2, Size: 4096},
 		"paced":       {Kind: Paced, Flows: 1, Size: 64, Interval: time.Millisecond},
+		"big answers": {Kind: Turns, Flows: 1, Size: 64, Response: 100_000},
+		"longer ones": {Kind: Connections, Flows: 1, Size: 1, Trips: 8},
+		"MPTCP":       {Kind: Stream, Flows: 1, Size: 4096, DualStack: true, MPTCP: true},
+		"stopped":     {Kind: Stopped, Flows: 1, Size: 1024, Trips: 3},
 		"from where":  {Kind: Connections, Flows: 1, Size: 1, Source: netip.MustParseAddr("127.0.0.2"), Port: mustFreePort(t)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if s.MPTCP && !HasMPTCP() {
+				t.Skip("the kernel has no MPTCP")
+			}
 			s.CPU, s.WarmUp, s.Window = -1, 20*time.Millisecond, 200*time.Millisecond // in which a busy machine gets to it, too
 			server := mustStart(t, s)
 			var ready Ready
@@ -72,6 +79,13 @@ func TestEveryKindOverLoopback(t *testing.T) {
 			if s.Kind == Turns || s.Kind == UDPTurns || s.Kind == Paced {
 				if res.P50 <= 0 || res.P99 < res.P50 {
 					t.Errorf("result %+v, want latencies in order", res)
+				}
+				if s.Kind == Turns && s.Response == 0 && res.Direct > 0.5 {
+					t.Errorf("%.0f %% of the requests went past TCP", res.Direct*100)
+				}
+			} else if s.Kind == Stopped {
+				if res.Pushed < 64 || res.Pushed >= enough/1024 {
+					t.Errorf("result %+v, want what the buffers of TCP hold", res)
 				}
 			} else if res.Rate <= 0 {
 				t.Errorf("result %+v, want a rate", res)
