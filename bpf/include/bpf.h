@@ -54,7 +54,8 @@ static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, in
 static __u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)BPF_FUNC_get_netns_cookie;
 static __u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)BPF_FUNC_get_socket_cookie;
 static __u64 (*const bpf_get_attach_cookie)(void *ctx) = (void *)BPF_FUNC_get_attach_cookie;
-static long (*const bpf_sk_storage_delete)(void *map, void *sk) = (void *)BPF_FUNC_sk_storage_delete;
+static long (*const bpf_sk_storage_delete)(void *map,
+					   void *sk) = (void *)BPF_FUNC_sk_storage_delete;
 static void *(*const bpf_sk_storage_get)(void *map, void *sk, void *value,
 					 __u64 flags) = (void *)BPF_FUNC_sk_storage_get;
 static long (*const bpf_getsockopt)(void *ctx, int level, int name, void *value,
