@@ -63,6 +63,7 @@ enum flow_state {
 	FLOW_IDLE = 1,	  /* nothing was sent yet */
 	FLOW_SOCKET = 2,  /* from socket to socket */
 	FLOW_TCP = 3,	  /* as if the programs were not there */
+	FLOW_PLAIN = 4,	  /* never enrolled, because others were brief; of no flow */
 };
 
 /* Whoever finds this in what `sent` was when it added to it has added nothing: the other
@@ -80,7 +81,7 @@ struct flow {
 /* Both ends of all connections, from when the client's asks for both until each is
  * closed. When it is full connections stay as they are.
  */
-#define ACCEL_FLOWS 32768
+#define ACCEL_FLOWS 16384
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, ACCEL_FLOWS);
@@ -89,12 +90,12 @@ struct {
 	__type(value, struct flow);
 } accel_flows SEC(".maps");
 
-/* Their sockets. It is larger, for those that are dead and not closed by their
- * application: they are no longer among the flows.
+/* Their sockets, and those that are dead and not closed by their application: these are
+ * no longer among the flows, but keep what they have not read.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
-	__uint(max_entries, 2 * ACCEL_FLOWS);
+	__uint(max_entries, ACCEL_FLOWS);
 	__type(key, struct flow_key);
 	__type(value, __u64);
 } accel_sockhash SEC(".maps");
@@ -125,9 +126,10 @@ struct turn {
 	__u64 heard;		   /* bytes that the application had read when the run began */
 	__u32 run_bytes;	   /* sent since the other had read all */
 	__u32 run_messages;
-	__u32 messages;		   /* from socket to socket, in all */
-	__u32 first;		   /* sequence number of the first byte */
-	__u32 state;		   /* flow_state */
+	__u32 messages; /* from socket to socket, in all */
+	__u32 first;	/* sequence number of the first byte */
+	__u32 state;	/* flow_state */
+	__u32 own_rtt;	/* that it hears of round trips was our wish, and nobody's before */
 	struct accel_port service; /* where a client's end is connected; port 0 of the other */
 };
 

@@ -13,7 +13,7 @@ import (
 // What may be under way by the socket in one direction, beside what TCP takes.
 const (
 	accelerationBytes    = 64 << 10
-	accelerationMessages = 128
+	accelerationMessages = 64
 )
 
 // onePacket is what plain TCP itself takes more or less of from run to run: the last

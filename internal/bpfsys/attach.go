@@ -152,6 +152,9 @@ func attach(program FD, target int, t AttachType, flags uint32) error {
 		attr.flags, attr.replace = flags|unix.BPF_F_REPLACE, uint32(old)
 	}
 	if _, errno := call(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); errno != 0 {
+		if id, err = AttachedTo(target, t, own.name()); err == nil && id == own.id {
+			return nil // another process has been faster
+		}
 		return fmt.Errorf("attach program to %d: %w", target, errno)
 	}
 	return nil

@@ -75,7 +75,7 @@ type accelTurn struct {
 	Messages    uint32
 	First       uint32
 	State       uint32
-	_           [4]byte
+	OwnRtt      uint32
 	Service     accelAccelPort
 }
 

@@ -30,17 +30,26 @@ const (
 	pinAccelRead    = "accel_read"
 )
 
+// Names of the pins of this build's program once more, of which one is made when all is
+// at work: with the program that counts what is read, or without, where there can be none.
+const (
+	pinAccelWhole = "accel_whole"
+	pinAccelBlind = "accel_blind"
+)
+
 // minAccelRelease is the first kernel whose sockets in a map refuse kernel TLS: on older
 // ones a sender with TLS in the kernel would hand over what it means to be encrypted.
 var minAccelRelease = [2]int{6, 12}
 
 func (h *Handle) accelLink(program string) string { return filepath.Join(h.dir, program+"_link") }
 
-// HasAcceleration says whether this build's programs have been loaded, and the one that
-// decides on each message is at work; with everywhere also the one that enrols on the root
+// HasAcceleration says whether this build's programs have been put to work, and those
+// that decide on messages and count what is read are linked; with everywhere also the one that enrols on the root
 // of cgroup v2, and not only on the cgroups of containers.
 func (h *Handle) HasAcceleration(everywhere bool) bool {
-	return there(filepath.Join(programDir(h.dir), pinAccelEnrol)) && there(h.accelLink(pinAccelVerdict)) &&
+	programs := programDir(h.dir)
+	whole := there(filepath.Join(programs, pinAccelWhole)) && there(h.accelLink(pinAccelRead))
+	return (whole || there(filepath.Join(programs, pinAccelBlind))) && there(h.accelLink(pinAccelVerdict)) &&
 		there(filepath.Join(h.dir, pinAccelSockets)) && (!everywhere || there(h.accelLink(pinAccelEnrol)))
 }
 
@@ -62,19 +71,49 @@ func (h *Handle) LoadAcceleration(everywhere bool) (renews, err error) {
 	}
 	reader := spec.Programs[pinAccelRead].Copy()
 	delete(spec.Programs, pinAccelRead)
+	programs := programDir(h.dir)
+	counts := there(filepath.Join(programs, pinAccelWhole)) && there(h.accelLink(pinAccelRead))
+	if err := remove(filepath.Join(programs, pinAccelWhole), filepath.Join(programs, pinAccelBlind)); err != nil {
+		return nil, err
+	}
 	if err := pinPrograms(h.dir, spec, pinAccelVerdict, pinAccelEnrol); err != nil {
 		return nil, err
 	}
-	renews = h.loadAccelRead(reader)
+	if !counts { // to replace it would cost the connections of the moment their budget
+		renews = h.loadAccelRead(reader)
+	}
 	if err := h.linkVerdict(); err != nil {
 		return nil, errors.Join(ErrUnavailable, err)
 	}
-	if everywhere { // last: where it is, all is
+	if everywhere {
 		if err := h.linkPinned(pinAccelEnrol, h.accelLink(pinAccelEnrol), root, bpfsys.SockOps); err != nil {
 			return nil, errors.Join(ErrUnavailable, err)
 		}
 	}
-	return renews, nil
+	return renews, markAccelerated(programs, renews == nil)
+}
+
+// markAccelerated says that all is at work.
+func markAccelerated(programs string, counts bool) error {
+	program, err := bpfsys.Open(filepath.Join(programs, pinAccelEnrol))
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	if !counts {
+		return program.Pin(filepath.Join(programs, pinAccelBlind))
+	}
+	return program.Pin(filepath.Join(programs, pinAccelWhole))
+}
+
+// remove removes files that may be there.
+func remove(paths ...string) error {
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove pin: %w", err)
+		}
+	}
+	return nil
 }
 
 // AccelerationAvailable says why LoadAcceleration would refuse, as far as is known
@@ -142,8 +181,8 @@ func (h *Handle) loadAccelRead(spec *ebpf.ProgramSpec) error {
 		return err
 	}
 	pin, cookie := h.accelLink(pinAccelRead), uint64(time.Now().UnixNano())
-	if err := os.Remove(pin); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove link: %w", err)
+	if err := remove(pin); err != nil {
+		return err
 	}
 	l, err := bpfsys.LinkTracing(bpfsys.FD(program.FD()), bpfsys.RawTracepoint, cookie)
 	if err != nil {

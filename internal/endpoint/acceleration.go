@@ -113,7 +113,12 @@ func (p *Plugin) openAcceleration(store *state.Store, h *datapath.Handle, wanted
 	if h.HasAcceleration(everywhere) {
 		return nil
 	}
-	return noAcceleration(p.withSharedLock(store, func() error { return p.loadAcceleration(h, everywhere) }))
+	return noAcceleration(p.withSharedLock(store, func() error {
+		if h.HasAcceleration(everywhere) { // another ADD has been faster
+			return nil
+		}
+		return p.loadAcceleration(h, everywhere)
+	}))
 }
 
 func (p *Plugin) loadAcceleration(h *datapath.Handle, everywhere bool) error {
