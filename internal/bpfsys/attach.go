@@ -71,6 +71,24 @@ func createLink(attr linkAttr, size uintptr) (FD, error) {
 	return FD(fd), nil
 }
 
+// Linked is the identifier of the program of a link (Linux 5.8).
+func (fd FD) Linked() (uint32, error) {
+	var is struct{ typ, id, program uint32 } // the beginning of struct bpf_link_info
+	if err := fd.describe(unsafe.Pointer(&is), unsafe.Sizeof(is)); err != nil {
+		return 0, fmt.Errorf("describe link: %w", err)
+	}
+	return is.program, nil
+}
+
+// Exists says whether there is a program of an identifier.
+func Exists(program uint32) bool {
+	fd, err := byID(program)
+	if err == nil {
+		fd.Close()
+	}
+	return err == nil
+}
+
 // UpdateLink puts another program in the place of a link's, atomically.
 func (fd FD) UpdateLink(program FD) error {
 	attr := struct{ link, program, flags, old uint32 }{link: uint32(fd), program: uint32(program)}
@@ -207,12 +225,20 @@ func (i programInfo) name() string { return unix.ByteSliceToString(i.text[:]) }
 // info describes a program (Linux 4.15).
 func (fd FD) info() (programInfo, error) {
 	var is programInfo
+	if err := fd.describe(unsafe.Pointer(&is), unsafe.Sizeof(is)); err != nil {
+		return is, fmt.Errorf("describe program: %w", err)
+	}
+	return is, nil
+}
+
+// describe fills in what the kernel tells of an object.
+func (fd FD) describe(is unsafe.Pointer, size uintptr) error {
 	attr := struct {
 		fd, size uint32
 		info     unsafe.Pointer
-	}{fd: uint32(fd), size: uint32(unsafe.Sizeof(is)), info: unsafe.Pointer(&is)}
+	}{fd: uint32(fd), size: uint32(size), info: is}
 	if _, errno := call(unix.BPF_OBJ_GET_INFO_BY_FD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); errno != 0 {
-		return is, fmt.Errorf("describe program: %w", errno)
+		return errno
 	}
-	return is, nil
+	return nil
 }

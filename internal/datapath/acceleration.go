@@ -181,7 +181,7 @@ func (h *Handle) loadAccelRead(spec *ebpf.ProgramSpec) error {
 		return err
 	}
 	pin, cookie := h.accelLink(pinAccelRead), uint64(time.Now().UnixNano())
-	if err := remove(pin); err != nil {
+	if err := removeReader(pin); err != nil {
 		return err
 	}
 	l, err := bpfsys.LinkTracing(bpfsys.FD(program.FD()), bpfsys.RawTracepoint, cookie)
@@ -193,6 +193,33 @@ func (h *Handle) loadAccelRead(spec *ebpf.ProgramSpec) error {
 		return err
 	}
 	return counts(cookie)
+}
+
+// The longest wait for a reader that is replaced to be gone, and between two looks.
+const (
+	readerWait = time.Second
+	readerLook = time.Millisecond
+)
+
+// removeReader ends the link of the program that counts, if there is one, and waits until
+// the kernel has taken it off: meanwhile it leaves out calls of others on the tracepoint.
+func removeReader(pin string) error {
+	l, err := bpfsys.Open(pin)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	program, err := l.Linked()
+	l.Close()
+	if err := errors.Join(err, remove(pin)); err != nil {
+		return err
+	}
+	for late := time.Now().Add(readerWait); bpfsys.Exists(program) && time.Now().Before(late); {
+		time.Sleep(readerLook)
+	}
+	return nil
 }
 
 // EnrolCgroup lets the sockets of the processes of a cgroup be enrolled, by its path
