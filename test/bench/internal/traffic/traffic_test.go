@@ -58,7 +58,7 @@ func TestEveryKindOverLoopback(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if s.MPTCP && !HasMPTCP() {
-				t.Skip("the kernel has no MPTCP")
+				t.Skip("kernel lacks feature mptcp: no socket of it is to be had") // as testutil.Lacks has it, for testreport
 			}
 			s.CPU, s.WarmUp, s.Window = -1, 20*time.Millisecond, 200*time.Millisecond // in which a busy machine gets to it, too
 			server := mustStart(t, s)
