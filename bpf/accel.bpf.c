@@ -11,7 +11,9 @@
 #include "lib/accel.h"
 #include "lib/budget.h"
 #include "lib/enrol.h"
+#include "lib/service.h"
 #include "lib/tcp.h"
+#include "lib/withdraw.h"
 
 enum {
 	MSG_OOB = 1, /* include/linux/socket.h */
