@@ -90,6 +90,7 @@ func TestAcceleratedBehaviour(t *testing.T) {
 // run has a behaviour happen on a connection that is on its path in both directions.
 func (s stage) run(t *testing.T, b behaviour) string {
 	t.Helper()
+	defer undisturbed(t)()
 	c := s.half.connect(ways()[0])
 	defer c.close()
 	a := &scene{t: t, half: s.half, ends: c.ends}

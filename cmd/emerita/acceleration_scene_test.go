@@ -108,6 +108,34 @@ func (a *scene) ready(who int, events int16) string {
 	return strings.Join(names, "+")
 }
 
+// undisturbed has no signal come to the thread, but for one that nobody sends unless it is
+// meant: blocking calls that a signal ends, of Go's scheduler (SIGURG) or of a child's end,
+// return EINTR, or less than they were asked for. The thread is the caller's until it is
+// undone.
+func undisturbed(t *testing.T) (undo func()) {
+	t.Helper()
+	all, before := unix.Sigset_t{}, unix.Sigset_t{}
+	for i := range all.Val {
+		all.Val[i] = ^uint64(0)
+	}
+	all.Val[0] &^= 1 << (harmless - 1)
+	runtime.LockOSThread()
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil); err != nil {
+			t.Error(err)
+			return
+		}
+		runtime.UnlockOSThread()
+	}
+}
+
+// harmless is a signal for which Go has a handler that does nothing, of those after which
+// calls are restarted (SA_RESTART).
+const harmless = unix.SIGWINCH
+
 // A waiter is a thread in a system call.
 type waiter struct {
 	a      *scene
@@ -125,7 +153,7 @@ func (a *scene) wait(call int, run func() string, meanwhile ...func()) waiter {
 	w := waiter{a, 0, make(chan string, 1)}
 	thread := make(chan int)
 	go func() {
-		runtime.LockOSThread() // never unlocked: a signal is for this thread only
+		undisturbed(a.t) // for good: a signal is for this thread only, which ends with it
 		thread <- unix.Gettid()
 		w.result <- run()
 	}()

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/sys/unix"
 
 	"github.com/emerita-cni/emerita/internal/testutil"
 )
@@ -24,27 +23,7 @@ var update = flag.Bool("update", false, "rewrite golden files and the expected o
 const binaryVariable = "EMERITA_TEST_BINARY"
 
 func TestMain(m *testing.M) {
-	if strings.HasSuffix(os.Args[0], ".test") {
-		withoutSignals()
-	}
 	testscript.Main(onBinary{m}, map[string]func(){"emerita": main, "without": withoutCalls, "talker": talkerMain})
-}
-
-// withoutSignals starts the tests anew without the signals by which Go's scheduler
-// interrupts its threads: they are seen by whoever looks at blocking system calls, as
-// EINTR, or as less than MSG_WAITALL and SO_RCVLOWAT have asked for.
-func withoutSignals() {
-	const off = "asyncpreemptoff=1"
-	is := os.Getenv("GODEBUG")
-	if strings.Contains(is, off) {
-		return
-	}
-	err := os.Setenv("GODEBUG", strings.TrimPrefix(is+","+off, ","))
-	if err == nil {
-		err = unix.Exec("/proc/self/exe", os.Args, os.Environ())
-	}
-	fmt.Fprintln(os.Stderr, "start without signals:", err)
-	os.Exit(1)
 }
 
 // onBinary runs the tests with the program of binaryVariable, if it is set.
