@@ -43,7 +43,9 @@ func (k *checker) check(got []byte) error {
 	for got[at] == want[at] {
 		at++
 	}
-	return fmt.Errorf("byte %d is not what was sent%s", k.count+at, k.whence(got[at:]))
+	const some = 32
+	return fmt.Errorf("byte %d is not what was sent%s: %x instead of %x", k.count+at, k.whence(got[at:]),
+		got[at:min(at+some, len(got))], want[at:min(at+some, len(got))])
 }
 
 // whence says where in the stream bytes belong that have come at another place.

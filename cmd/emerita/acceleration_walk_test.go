@@ -122,7 +122,11 @@ func (k *walker) hear(who, n int) error {
 	if got == 0 {
 		return io.EOF
 	}
-	return named(k.heard[who].check(k.buf[:got]), "end %d hears", who)
+	if err := k.heard[who].check(k.buf[:got]); err != nil {
+		more, _, _ := unix.Recvfrom(k.ends[who].fd, k.buf[got:], unix.MSG_DONTWAIT)
+		return fmt.Errorf("end %d hears: %w, then %d bytes: %x", who, err, more, k.buf[got:][:max(0, min(more, 32))])
+	}
+	return nil
 }
 
 // drain ends the walk: what was said is heard.
