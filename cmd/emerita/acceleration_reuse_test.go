@@ -36,7 +36,14 @@ func tortureSamePorts(x *half, w way, seed uint64) (string, error) {
 		if err := k.walk(k.dice.IntN(30)); err != nil {
 			return "", fmt.Errorf("connection %d: %w", i, err)
 		}
-		if i%8 == 1 {
+		switch i % 8 {
+		case 0: // long enough for the next to be enrolled, too
+			for range 10 {
+				if err := k.say(0, 1); err != nil {
+					return "", fmt.Errorf("connection %d: %w", i, err)
+				}
+			}
+		case 1:
 			x.takes(c, "same ports, "+w.name, enrolled, enrolled)
 		}
 		caller, answerer := c.ends[0], c.ends[1]

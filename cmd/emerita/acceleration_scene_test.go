@@ -140,6 +140,7 @@ const harmless = unix.SIGWINCH
 type waiter struct {
 	a      *scene
 	thread int
+	call   int // number of the system call
 	result chan string
 }
 
@@ -150,7 +151,7 @@ const silence = 200 * time.Millisecond
 // what the call may need for it.
 func (a *scene) wait(call int, run func() string, meanwhile ...func()) waiter {
 	a.t.Helper()
-	w := waiter{a, 0, make(chan string, 1)}
+	w := waiter{a, 0, call, make(chan string, 1)}
 	thread := make(chan int)
 	go func() {
 		undisturbed(a.t) // for good: a signal is for this thread only, which ends with it
@@ -158,7 +159,6 @@ func (a *scene) wait(call int, run func() string, meanwhile ...func()) waiter {
 		w.result <- run()
 	}()
 	w.thread = <-thread
-	task := fmt.Sprintf("/proc/self/task/%d/", w.thread)
 	for late := deadline(tortureWait); !late(); runtime.Gosched() {
 		if len(w.result) > 0 {
 			return w
@@ -166,13 +166,19 @@ func (a *scene) wait(call int, run func() string, meanwhile ...func()) waiter {
 		for _, f := range meanwhile {
 			f()
 		}
-		now, err := os.ReadFile(task + "syscall")
-		if err == nil && strings.HasPrefix(string(now), strconv.Itoa(call)+" ") {
+		if w.sleeps() {
 			return w
 		}
 	}
 	a.t.Fatal("the call is not made")
 	return w
+}
+
+// sleeps says whether the thread waits in its call: one that was woken up, and has not had
+// its turn on a busy machine, does not (proc_pid_syscall(5)).
+func (w waiter) sleeps() bool {
+	now, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", w.thread))
+	return err == nil && strings.HasPrefix(string(now), strconv.Itoa(w.call)+" ")
 }
 
 // recvWaits is a blocking recv.
@@ -186,11 +192,15 @@ func (a *scene) recvWaits(n, flags int) waiter {
 
 // soon is what the call has returned, or that it waits still.
 func (w waiter) soon() string {
-	select {
-	case r := <-w.result:
-		return r
-	case <-time.After(silence):
-		return "waits"
+	for late := deadline(tortureWait); ; {
+		select {
+		case r := <-w.result:
+			return r
+		case <-time.After(silence):
+			if w.sleeps() || late() {
+				return "waits"
+			}
+		}
 	}
 }
 
