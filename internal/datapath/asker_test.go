@@ -126,7 +126,7 @@ func (a asker) open(text string) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
-	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10})
+	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &lossWait)
 	if err == nil && a.device != "" {
 		err = unix.BindToDevice(fd, a.device)
 	}
@@ -151,10 +151,9 @@ func (a asker) on(fd int, text string) (string, error) {
 		if a.packet != "" {
 			control = unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: netip.MustParseAddr(a.packet).As4()})
 		}
-		if err := unix.Sendmsg(fd, []byte("?"), control, address(a.domain(to), to), 0); err != nil {
-			return "", fmt.Errorf("send to %s: %w", to, err)
-		}
-		n, from, err := recvfrom(fd, answer[:])
+		n, from, err := answerOf(fd, answer[:], true, func() error {
+			return unix.Sendmsg(fd, []byte("?"), control, address(a.domain(to), to), 0)
+		})
 		if err != nil {
 			return "", fmt.Errorf("answer of %s: %w", to, err)
 		}
@@ -167,12 +166,14 @@ func (a asker) on(fd int, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = unix.Write(fd, []byte("?"))
-	if err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) { // it has answered already
-		return "", err
-	}
 	// A connected socket is told the source of a datagram as well.
-	n, from, err := recvfrom(fd, answer[:])
+	n, from, err := answerOf(fd, answer[:], a.proto == 0, func() error {
+		_, err := unix.Write(fd, []byte("?"))
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) { // it has answered already
+			return nil
+		}
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("answer of %s: %w", to, err)
 	}
@@ -211,12 +212,31 @@ func mustHaveContainer(t *testing.T) string {
 	return path
 }
 
-// recvfrom goes on where a signal of Go's scheduler has interrupted it: with a timeout
-// on the socket the kernel does not.
-func recvfrom(fd int, buf []byte) (n int, from unix.Sockaddr, err error) {
-	for {
-		if n, from, err = unix.Recvfrom(fd, buf, 0); !errors.Is(err, unix.EINTR) {
+// lossWait is when a datagram is sent again: a busy machine drops some, for all network
+// namespaces have one backlog for each processor.
+var lossWait = unix.Timeval{Usec: 500_000}
+
+// answerOf asks, and waits for 10 s for what is answered. It goes on where a signal of Go's
+// scheduler has interrupted it: with a timeout on the socket the kernel does not.
+func answerOf(fd int, buf []byte, datagram bool, ask func() error) (n int, from unix.Sockaddr, err error) {
+	const tries = 20
+	if err := ask(); err != nil {
+		return 0, nil, err
+	}
+	for try := 0; try < tries; {
+		n, from, err = unix.Recvfrom(fd, buf, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EAGAIN):
 			return n, from, err
 		}
+		try++
+		if datagram {
+			if err := ask(); err != nil {
+				return 0, nil, err
+			}
+		}
 	}
+	return n, from, err
 }
