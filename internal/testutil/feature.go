@@ -34,6 +34,7 @@ const (
 	FQ               Feature = "fq"                 // the qdisc that paces flows
 	BBR              Feature = "bbr"                // the congestion control
 	TBF              Feature = "tbf"                // the qdisc that limits a rate
+	CIFS             Feature = "cifs"               // the file system over the network, whose sockets are the kernel's own
 	IFB              Feature = "ifb"                // devices that give back what is sent by them
 	Redirect         Feature = "redirect"           // u32 filters, with mirred as their action
 )
@@ -71,6 +72,7 @@ var probers = map[Feature]*prober{
 	FQ:               {probe: probeFQ},
 	BBR:              {probe: probeBBR},
 	TBF:              {probe: probeTBF},
+	CIFS:             {probe: probeCIFS},
 	IFB:              {probe: func() error { return probeLink("ifb") }},
 	Redirect:         {probe: probeRedirect},
 }

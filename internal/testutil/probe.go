@@ -147,3 +147,12 @@ func probeTLS() error {
 	}
 	return nil
 }
+
+// probeCIFS mounts nothing: the kernel says whether it is for want of the file system, for
+// which it loads the module.
+func probeCIFS() error {
+	if err := unix.Mount("none", "/", "cifs", 0, ""); errors.Is(err, unix.ENODEV) {
+		return os.NewSyscallError("mount", err)
+	}
+	return nil
+}
