@@ -18,15 +18,27 @@ func tortureTwoWriters(x *half, w way, seed uint64) (string, error) {
 	const writers, window = 2, 16
 	records := scaled(2000)
 	c := x.connect(w, option{unix.SOL_SOCKET, unix.SO_SNDBUF, 200_000})
-	defer c.close()
 	room := make(chan struct{}, window)
 	failed := make(chan error, writers+1)
-	var writing sync.WaitGroup
+	over := make(chan struct{})
+	var working sync.WaitGroup
+	defer func() { // nobody may use the number of a socket that is closed: it is the next one's
+		close(over)
+		for _, e := range c.ends {
+			_ = unix.Shutdown(e.fd, unix.SHUT_RDWR)
+		}
+		working.Wait()
+		c.close()
+	}()
 	for id := range writers {
-		writing.Go(func() {
+		working.Go(func() {
 			dice := rand.New(rand.NewPCG(seed, uint64(id)))
 			for i := range records {
-				room <- struct{}{}
+				select {
+				case room <- struct{}{}:
+				case <-over:
+					return
+				}
 				p := record(id, i, dice.IntN(500))
 				if n, err := unix.SendmsgN(c.ends[0].fd, p, nil, nil, unix.MSG_NOSIGNAL); n != len(p) {
 					failed <- fmt.Errorf("writer %d: %d bytes of %d: %w", id, n, len(p), err)
@@ -35,7 +47,7 @@ func tortureTwoWriters(x *half, w way, seed uint64) (string, error) {
 			}
 		})
 	}
-	go func() { // what has been read makes room
+	working.Go(func() { // what has been read makes room
 		var p [1]byte
 		for range writers * records {
 			if err := c.ends[0].read(p[:]); err != nil {
@@ -44,7 +56,7 @@ func tortureTwoWriters(x *half, w way, seed uint64) (string, error) {
 			}
 			<-room
 		}
-	}()
+	})
 	dices := [writers]*rand.Rand{}
 	for id := range dices {
 		dices[id] = rand.New(rand.NewPCG(seed, uint64(id)))
@@ -72,7 +84,7 @@ func tortureTwoWriters(x *half, w way, seed uint64) (string, error) {
 			return "", err
 		}
 	}
-	writing.Wait()
+	working.Wait()
 	x.takes(c, "two writers, "+w.name, enrolled, enrolled)
 	return "", takeError(failed)
 }
