@@ -57,6 +57,7 @@ int accel_verdict(struct sk_msg_md *msg)
 	struct tcp_sock *tp;
 	struct turn *turn;
 	struct flow *flow;
+	int stopped;
 
 	if (!sk)
 		return SK_PASS;
@@ -65,15 +66,15 @@ int accel_verdict(struct sk_msg_md *msg)
 		return SK_PASS;
 	flow = bpf_map_lookup_elem(&accel_flows, &turn->own);
 	/* After shutdown or reset TCP has the right error for the sender. */
-	if (!flow || accel_stopped() ||
-	    (sk->state != TCP_ESTABLISHED && sk->state != TCP_CLOSE_WAIT))
+	if (!flow || (sk->state != TCP_ESTABLISHED && sk->state != TCP_CLOSE_WAIT))
 		return by_tcp(turn, flow);
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || wants_completions(tp))
 		return by_tcp(turn, flow);
-	if (turn->state != FLOW_SOCKET && !may_begin(tp, turn, flow))
+	stopped = accel_stopped();
+	if (turn->state != FLOW_SOCKET && (stopped || !may_begin(tp, turn, flow)))
 		return by_tcp(turn, flow);
-	if (!affordable(turn, flow, size))
+	if (!affordable(turn, flow, size, stopped))
 		return by_tcp(turn, flow);
 	/* Whether the other end takes it, and where it is: it may be closed, then TCP tells. */
 	if (__sync_fetch_and_add(&flow->sent, size) & FLOW_SHUT ||

@@ -20,6 +20,7 @@
 #define SEC(name) __attribute__((section(name), used))
 #undef __always_inline
 #define __always_inline	  inline __attribute__((always_inline))
+#define __ksym		  __attribute__((section(".ksyms")))
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
 
@@ -63,6 +64,9 @@ static long (*const bpf_getsockopt)(void *ctx, int level, int name, void *value,
 static long (*const bpf_setsockopt)(void *ctx, int level, int name, const void *value,
 				    int size) = (void *)BPF_FUNC_setsockopt;
 static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)BPF_FUNC_skc_to_tcp_sock;
+
+/* Functions of the kernel's: since Linux 6.2. */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 static long (*const bpf_map_delete_elem)(void *map,
 					 const void *key) = (void *)BPF_FUNC_map_delete_elem;
 static long (*const bpf_sock_hash_update)(struct bpf_sock_ops *ops, void *map, void *key,

@@ -74,6 +74,7 @@ enum flow_state {
 struct flow {
 	__u64 sent; /* bytes from socket to socket, and FLOW_SHUT */
 	__u64 read; /* bytes by this end's application, of the other direction */
+	__u64 sock; /* address of this end's struct sock, 0 of one that is awaited */
 	__u32 state;
 	__u32 ifindex; /* of this end's host end, by which GC knows that it is gone */
 };

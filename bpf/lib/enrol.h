@@ -87,9 +87,10 @@ static __always_inline void join(struct bpf_sock_ops *ops)
 		return;
 	turn.first = tp->write_seq;
 	turn.state = FLOW_IDLE;
-	if (enrol(ops, &turn))
+	if (enrol(ops, &turn)) {
+		flow->sock = (__u64)tp;
 		flow->state = FLOW_IDLE;
-	else if (tp->inet_conn.icsk_ulp_ops)
+	} else if (tp->inet_conn.icsk_ulp_ops)
 		note_refusal(ops);
 }
 
@@ -132,6 +133,7 @@ static __always_inline void ask(struct bpf_sock_ops *ops)
 	turn.first = tp->write_seq;
 	turn.state = FLOW_IDLE;
 	flow.ifindex = own->ifindex;
+	flow.sock = (__u64)tp;
 	awaited.ifindex = to->ifindex;
 	if (bpf_map_update_elem(&accel_flows, &turn.own, &flow, BPF_NOEXIST))
 		return;

@@ -19,8 +19,15 @@ struct sock_common {
 	unsigned long skc_flags;
 } __attribute__((preserve_access_index));
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
 	__u8 sk_padding : 1, sk_kern_sock : 1;
 } __attribute__((preserve_access_index));
 
@@ -49,6 +56,17 @@ static __always_inline int wants_completions(struct tcp_sock *tp)
 	__u64 bit = __builtin_preserve_enum_value(*(enum sock_flags *)SOCK_ZEROCOPY, 1);
 
 	return tp->inet_conn.icsk_inet.sk.__sk_common.skc_flags >> bit & 1;
+}
+
+/* What waits in the queues of a socket to be read, in bytes of memory: of what came from
+ * socket to socket (bpf_tcp_ingress in net/ipv4/tcp_bpf.c) in bytes. The socket may be gone.
+ */
+static __always_inline __u32 queued_at(__u64 sock)
+{
+	__u32 type = __builtin_btf_type_id(*(struct sock *)0, 1 /* the kernel's */);
+	const struct sock *sk = bpf_rdonly_cast((const void *)sock, type);
+
+	return sk->sk_backlog.rmem_alloc.counter;
 }
 
 static __always_inline struct tcp_sock *tcp_of(struct bpf_sock_ops *ops)

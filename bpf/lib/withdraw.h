@@ -44,8 +44,9 @@ static __always_inline int has_read(struct bpf_sock_ops *ops, struct tcp_sock *t
 }
 
 /* Takes an end whose direction is TCP out of the map: as long as it is there its calls
- * take a longer way. First the other end is kept from adding to its queue, then this one
- * must have read what is in it, and what is about to be.
+ * take a longer way. It must have read all that the other end has added to its queue, or is
+ * about to add, and the other is kept from adding more. It is kept from it at that very
+ * moment only: what it sends then goes by TCP, and must not come before what is on its way.
  */
 static __always_inline void withdraw(struct bpf_sock_ops *ops, struct tcp_sock *tp,
 				     struct turn *turn)
@@ -56,12 +57,15 @@ static __always_inline void withdraw(struct bpf_sock_ops *ops, struct tcp_sock *
 
 	if (!own || !peer)
 		return;
-	added = __sync_fetch_and_or(&peer->sent, FLOW_SHUT) & ~FLOW_SHUT;
+	added = __sync_fetch_and_add(&peer->sent, 0);
+	if (!has_read(ops, tp, turn, own, added & ~FLOW_SHUT))
+		return; /* later, perhaps */
+	if (!(added & FLOW_SHUT) &&
+	    __sync_val_compare_and_swap(&peer->sent, added, added | FLOW_SHUT) != added)
+		return;
 	/* Memory of an entry that was deleted meanwhile may be another's. */
 	if (bpf_map_lookup_elem(&accel_flows, &turn->peer) != peer)
 		return;
-	if (!has_read(ops, tp, turn, own, added))
-		return; /* later, perhaps */
 	bpf_map_delete_elem(&accel_sockhash, &turn->own);
 	hear_no_more(ops, turn);
 }

@@ -48,7 +48,7 @@ func blindly(t *testing.T, cmd *exec.Cmd) (stdout, stderr string) {
 }
 
 // TestAccelerationBlind: where nobody can count what is read a direction is accelerated for
-// one budget, and TCP from then on, without a byte lost, in the map until it is closed; and
+// two budgets, and TCP from then on, without a byte lost, in the map until it is closed; and
 // that counts as whole until a repair finds that it can be had.
 func TestAccelerationBlind(t *testing.T) {
 	t.Parallel()
@@ -75,15 +75,16 @@ func TestAccelerationBlind(t *testing.T) {
 
 	k := startTalk(t, "a", "b", "10.1.0.3", "10.1.0.3", false)
 	exchange(t, k.client, accelerationMessages, 300)
+	exchange(t, k.client, accelerationMessages, 300)
 	if got := x.host.paths(k.client); got != "socket socket" {
-		t.Errorf("after one budget: %q", got)
+		t.Errorf("after two budgets: %q", got)
 	}
 	exchange(t, k.client, accelerationMessages, 300)
 	if got := x.host.paths(k.client); got != "tcp tcp" {
-		t.Errorf("after two budgets: %q", got)
+		t.Errorf("after three budgets: %q", got)
 	}
 	for _, f := range x.flows() {
-		if want := fmt.Sprint(accelerationMessages * 300); f.bytes != want {
+		if want := fmt.Sprint(2 * accelerationMessages * 300); f.bytes != want {
 			t.Errorf("from %s to %s %s bytes went by the socket, want %s", f.from, f.to, f.bytes, want)
 		}
 	}

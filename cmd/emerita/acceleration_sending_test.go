@@ -99,6 +99,21 @@ func sending() []behaviour {
 			return errorName(unix.SetsockoptString(a.ends[0].fd, unix.IPPROTO_TCP, unix.TCP_ULP, "tls"))
 		}})
 	}
+	if testutil.Probe(testutil.PageFault) == nil {
+		all = append(all, behaviour{"send while the reader's call is held up", "3", func(a *scene) string {
+			f := newFault(a.t)
+			holds := a.wait(unix.SYS_SENDTO, func() string { return result(1, unix.Send(a.ends[1].fd, f.page[:1], unix.MSG_NOSIGNAL)) })
+			f.awaitTouch()
+			w := a.wait(unix.SYS_SENDMSG, func() string { return a.try("one", unix.MSG_DONTWAIT) })
+			r := w.soon()
+			f.letGo()
+			holds.then()
+			if r != "waits" {
+				return r
+			}
+			return r + ", then " + w.then()
+		}})
+	}
 	return all
 }
 

@@ -49,6 +49,7 @@ type accelFlow struct {
 	_       structs.HostLayout
 	Sent    uint64
 	Read    uint64
+	Sock    uint64
 	State   uint32
 	Ifindex uint32
 }

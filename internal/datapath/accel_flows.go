@@ -80,7 +80,7 @@ func flowOf(key, value []byte) Flow {
 	}
 	return Flow{
 		Network: NetworkID(binary.NativeEndian.Uint64(key)), From: at(8, 40), To: at(24, 42),
-		Sent: binary.NativeEndian.Uint64(value) &^ flowShut, Path: FlowPath(binary.NativeEndian.Uint32(value[16:])),
+		Sent: binary.NativeEndian.Uint64(value) &^ flowShut, Path: FlowPath(binary.NativeEndian.Uint32(value[24:])),
 		IfIndex: int(binary.NativeEndian.Uint32(value[flowIndexAt:])),
 	}
 }

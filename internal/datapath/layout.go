@@ -52,7 +52,7 @@ const (
 
 	accelContainerSize = 16
 	accelIndexAt       = 8  // where an accelerated container has it
-	flowIndexAt        = 20 // and one end of a connection
+	flowIndexAt        = 28 // and one end of a connection
 )
 
 // flagUnpaced is the flag of a socket policy (enum socket_flags).

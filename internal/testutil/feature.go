@@ -35,6 +35,7 @@ const (
 	BBR              Feature = "bbr"                // the congestion control
 	TBF              Feature = "tbf"                // the qdisc that limits a rate
 	CIFS             Feature = "cifs"               // the file system over the network, whose sockets are the kernel's own
+	PageFault        Feature = "page-fault"         // page faults that a process answers (userfaultfd)
 	IFB              Feature = "ifb"                // devices that give back what is sent by them
 	Redirect         Feature = "redirect"           // u32 filters, with mirred as their action
 )
@@ -73,6 +74,7 @@ var probers = map[Feature]*prober{
 	BBR:              {probe: probeBBR},
 	TBF:              {probe: probeTBF},
 	CIFS:             {probe: probeCIFS},
+	PageFault:        {probe: probePageFault},
 	IFB:              {probe: func() error { return probeLink("ifb") }},
 	Redirect:         {probe: probeRedirect},
 }

@@ -156,3 +156,11 @@ func probeCIFS() error {
 	}
 	return nil
 }
+
+func probePageFault() error {
+	fd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("userfaultfd", errno)
+	}
+	return unix.Close(int(fd))
+}
