@@ -53,6 +53,7 @@ static long (*const bpf_check_mtu)(struct __sk_buff *skb, __u32 ifindex, __u32 *
 static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, int size,
 				    __u32 flags) = (void *)BPF_FUNC_fib_lookup;
 static __u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)BPF_FUNC_get_netns_cookie;
+static __u64 (*const bpf_get_current_pid_tgid)(void) = (void *)BPF_FUNC_get_current_pid_tgid;
 static __u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)BPF_FUNC_get_socket_cookie;
 static __u64 (*const bpf_get_attach_cookie)(void *ctx) = (void *)BPF_FUNC_get_attach_cookie;
 static long (*const bpf_sk_storage_delete)(void *map,

@@ -121,6 +121,8 @@ struct {
 	__type(value, struct accel_service);
 } accel_services SEC(".maps");
 
+#define SEVERAL_WRITERS (~0U)
+
 /* What an end knows of itself, under the lock of its socket. */
 struct turn {
 	struct flow_key own, peer; /* the same connection as either end names it */
@@ -130,6 +132,8 @@ struct turn {
 	__u32 messages; /* from socket to socket, in all */
 	__u32 first;	/* sequence number of the first byte */
 	__u32 state;	/* flow_state */
+	__u32 writer;	/* thread that alone can have a message on its way, 0 before the first */
+	__u32 crowded;	/* several threads have written at once */
 	__u32 own_rtt;	/* that it hears of round trips was our wish, and nobody's before */
 	struct accel_port service; /* where a client's end is connected; port 0 of the other */
 };
@@ -151,6 +155,15 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } accel_reader SEC(".maps");
+
+/* Says whether what is read is counted: not where the kernel is locked down. */
+static __always_inline int accel_counts(void)
+{
+	__u32 zero = 0;
+	__u64 *reader = bpf_map_lookup_elem(&accel_reader, &zero);
+
+	return reader && *reader;
+}
 
 /* The switch: not 0 stops enrolling, and sends all by TCP from the next message on. */
 struct {

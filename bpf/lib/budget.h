@@ -6,7 +6,7 @@
 #include "tcp.h"
 
 /* What one end may send before it is known that the other has read everything: twice as
- * much, if then some of it cannot be found. Of a message the kernel keeps about 1 KiB
+ * much, if another thread's message may be on its way. Of a message the kernel keeps about 1 KiB
  * besides its bytes.
  */
 #define BUDGET_BYTES	65536
@@ -58,33 +58,58 @@ static __always_inline int within(struct turn *turn, __u32 size, __u32 times)
 	       turn->run_bytes + size <= times * BUDGET_BYTES;
 }
 
-/* Says whether all that was sent from socket to socket was read or is in the other's queue.
- * Between the verdict on a message and that queue the kernel lets go of the sender's
- * socket (tcp_bpf_send_verdict in net/ipv4/tcp_bpf.c): if another thread's is on its way,
- * and the next went by TCP, the other end could read a part of that, and then the former.
- * What is read is taken from the queue first and counted then: in between it is missing here.
+/* Says whether all that was sent from socket to socket was read or is in the other's queue,
+ * and how many bytes are there. What is read is taken from the queue first and counted then:
+ * in between it is missing here.
  */
-static __always_inline int is_settled(struct turn *turn, struct flow *flow)
+static __always_inline int is_settled(struct turn *turn, struct flow *flow, __u32 *queued)
 {
 	struct flow *peer = bpf_map_lookup_elem(&accel_flows, &turn->peer);
 	__u64 read;
 
+	*queued = 0;
 	if (!peer)
 		return 1;			     /* it is closed */
 	read = __sync_fetch_and_add(&peer->read, 0); /* before the queue, or it may count twice */
-	return (flow->sent & ~FLOW_SHUT) == read + queued_at(peer->sock);
+	*queued = queued_at(peer->sock);
+	return (flow->sent & ~FLOW_SHUT) == read + *queued;
+}
+
+/* Between the verdict on a message and the other's queue the kernel lets go of the sender's
+ * socket (tcp_bpf_send_verdict in net/ipv4/tcp_bpf.c). If another thread's is on its way, and
+ * the next went by TCP, the other end could read a part of that, and then the former. So it
+ * is known which thread alone can have one on its way: a direction goes over to TCP by that.
+ */
+static __always_inline int may_leave(struct turn *turn, struct flow *flow)
+{
+	__u32 me = bpf_get_current_pid_tgid(); /* the lower half is the thread's */
+	int several = turn->writer == SEVERAL_WRITERS;
+	__u32 queued;
+
+	if (turn->writer == me)
+		return 1;
+	if (is_settled(turn, flow, &queued)) {
+		turn->writer = me;
+		turn->crowded |= several;
+		return 1;
+	}
+	turn->writer = SEVERAL_WRITERS;
+	if (!queued && accel_counts()) /* all that has arrived is read */
+		turn->run_bytes = turn->run_messages = 0;
+	return 0;
 }
 
 /* Says whether a message goes from socket to socket. What is larger than the budget TCP
- * does not keep together either.
+ * does not keep together either. Threads that write at once go by TCP as soon as they may:
+ * later one may be held up for long.
  */
 static __always_inline int affordable(struct turn *turn, struct flow *flow, __u32 size, int stopped)
 {
-	if (turn->run_bytes > BUDGET_BYTES / 2 || turn->run_messages > BUDGET_MESSAGES / 2)
-		renew(turn, flow);
 	if (size > BUDGET_BYTES)
 		return 0;
-	if (!stopped && within(turn, size, 1))
-		return 1;
-	return within(turn, size, 2) && !is_settled(turn, flow);
+	if (!may_leave(turn, flow))
+		return within(turn, size, 2);
+	if (turn->run_bytes > BUDGET_BYTES / 2 || turn->run_messages > BUDGET_MESSAGES / 2)
+		renew(turn, flow);
+	return !stopped && !turn->crowded && within(turn, size, 1);
 }

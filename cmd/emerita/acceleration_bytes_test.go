@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,6 +109,9 @@ func rest(t *testing.T, halves [2]*half) (out [2]rester) {
 func (r rester) resume(x *half) {
 	x.t.Helper()
 	x.takes(r.conn, "after the rest", bySocket, bySocket)
+	for _, c := range r.conns {
+		_ = c.SetDeadline(time.Now().Add(2 * tortureWait))
+	}
 	if err := r.turns(10, upTo(14)); err != nil {
 		x.t.Errorf("after the rest, %s: %v", x, err)
 	}

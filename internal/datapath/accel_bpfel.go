@@ -76,6 +76,8 @@ type accelTurn struct {
 	Messages    uint32
 	First       uint32
 	State       uint32
+	Writer      uint32
+	Crowded     uint32
 	OwnRtt      uint32
 	Service     accelAccelPort
 }
