@@ -196,7 +196,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	})
 
 	l := newLayout(r)
-	if err := l.plan(given.IPs, append(given.Routes, r.options.Routes...)); err != nil {
+	if err := l.plan(given.IPs, append(given.Routes, r.options.routes...)); err != nil {
 		return nil, err
 	}
 	describe(record, l)

@@ -25,16 +25,17 @@ const (
 
 // options are the keys of a network configuration that are Emerita's own.
 type options struct {
-	IPMasq           bool             `json:"ipMasq"`
-	PortConflict     string           `json:"portConflict"`
-	MTU              int              `json:"mtu"`
-	GatewayInterface string           `json:"gatewayInterface"`
-	Routes           []cniproto.Route `json:"routes"`
+	IPMasq           bool                   `json:"ipMasq"`
+	PortConflict     string                 `json:"portConflict"`
+	MTU              int                    `json:"mtu"`
+	GatewayInterface string                 `json:"gatewayInterface"`
+	Routes           []cniproto.RouteConfig `json:"routes"`
 	pathOptions
 	bandwidthOptions
 	accelerationOptions
 
-	limited limits // what the last come to
+	limited limits // what those of bandwidth come to
+	routes  []cniproto.Route
 }
 
 func parseOptions(raw []byte) (options, error) {
@@ -61,26 +62,8 @@ func parseOptions(raw []byte) (options, error) {
 	if o.limited, err = o.bandwidthOptions.limits(); err != nil {
 		return o, invalid(err)
 	}
-	for _, r := range o.Routes {
-		if err := validateRoute(r); err != nil {
-			return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "routes: %w", err)
-		}
-	}
-	return o, nil
-}
-
-func validateRoute(r cniproto.Route) error {
-	switch {
-	case !r.Dst.IsValid():
-		return fmt.Errorf("a route lacks dst")
-	case r.GW.IsValid() && r.GW.Is4() != r.Dst.Addr().Is4():
-		return fmt.Errorf("route %s: gateway %s is of the other address family", r.Dst, r.GW)
-	case r.MTU < 0 || r.AdvMSS < 0 || r.Priority < 0 || r.Table != nil && *r.Table < 0:
-		return fmt.Errorf("route %s: negative mtu, advmss, priority or table", r.Dst)
-	case r.Scope != nil && (*r.Scope < 0 || *r.Scope > 255):
-		return fmt.Errorf("route %s: scope %d is not from 0 to 255", r.Dst, *r.Scope)
-	}
-	return nil
+	o.routes, err = cniproto.ParseRoutes("routes", o.Routes)
+	return o, err
 }
 
 // wantedMAC is the address asked for by, in rising precedence, CNI_ARGS,

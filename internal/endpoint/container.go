@@ -5,6 +5,7 @@ package endpoint
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -142,7 +143,7 @@ func addSecondBest(c *nlmsg.Conn, l *layout, index int) error {
 		}) {
 			continue
 		}
-		r.Priority += index
+		r.Priority = int(min(int64(r.Priority)+int64(index), math.MaxUint32))
 		rtnl.AddRoute(&b, r, l.key.IfName)
 		b.Tolerate(unix.EEXIST)
 	}

@@ -97,6 +97,9 @@ func (l *layout) plan(ips []cniproto.IPConfig, routes []cniproto.Route) error {
 	if len(ips) == 0 {
 		return cniproto.Errorf(cniproto.CodeIPAM, "plan addresses", "IPAM gave no address")
 	}
+	if len(routes) > cniproto.MaxRoutes {
+		return cniproto.Errorf(cniproto.CodeInvalidConfig, "plan routes", "%w", cniproto.TooManyRoutes(len(routes)))
+	}
 	first := map[bool]netip.Addr{} // by "is IPv4"
 	for _, ip := range ips {
 		addr := ip.Address.Addr()

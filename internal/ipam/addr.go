@@ -10,26 +10,6 @@ import (
 	"github.com/emerita-cni/emerita/internal/cniproto"
 )
 
-// unusable says why no interface of a container and no gateway can have the
-// address, or returns "".
-func unusable(a netip.Addr) string {
-	switch {
-	case a.Zone() != "":
-		return "has a zone"
-	case a.Is4In6():
-		return "is IPv4 in IPv6 form: write " + a.Unmap().String()
-	case a.IsUnspecified(), a.Is4() && a.As4()[0] == 0:
-		return "is in 0.0.0.0/8 or unspecified"
-	case a.IsLoopback():
-		return "is a loopback address"
-	case a.IsMulticast():
-		return "is a multicast address"
-	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return "is the broadcast address"
-	}
-	return ""
-}
-
 // parseAddr reads an address that a container or gateway may have. field names
 // it in the error.
 func parseAddr(field, s string) (netip.Addr, error) {
@@ -37,7 +17,7 @@ func parseAddr(field, s string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, invalid(field, s, "is not an IP address")
 	}
-	if why := unusable(a); why != "" {
+	if why := cniproto.UnusableAddr(a); why != "" {
 		return netip.Addr{}, invalid(field, s, why)
 	}
 	return a, nil
@@ -49,7 +29,7 @@ func parseHostPrefix(field, s string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, invalid(field, s, "is not an address with a prefix length, such as 10.1.2.3/24")
 	}
-	if why := unusable(p.Addr()); why != "" {
+	if why := cniproto.UnusableAddr(p.Addr()); why != "" {
 		return netip.Prefix{}, invalid(field, s, why)
 	}
 	return p, nil

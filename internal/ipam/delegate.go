@@ -48,7 +48,7 @@ func (m *delegate) Add(ctx context.Context, h Hooks) (*cniproto.Result, error) {
 	out, err := m.run(ctx, "ADD")
 	var result *cniproto.Result
 	if err == nil {
-		if result, err = cniproto.DecodeResult(out, m.CNIVersion); err != nil {
+		if result, err = decodeResult(out, m.CNIVersion); err != nil {
 			err = cniproto.Wrap(cniproto.CodeIPAM, fmt.Sprintf("read result of IPAM plugin %q", m.name), err)
 		}
 	}
@@ -61,6 +61,20 @@ func (m *delegate) Add(ctx context.Context, h Hooks) (*cniproto.Result, error) {
 		err = cniproto.Wrap(cniproto.CodeIPAM, fmt.Sprintf("add, and undo with IPAM plugin %q", m.name), errors.Join(err, derr))
 	}
 	return nil, err
+}
+
+// decodeResult reads the result of a plugin, whose routes will be installed.
+func decodeResult(out []byte, version string) (*cniproto.Result, error) {
+	result, err := cniproto.DecodeResult(out, version)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range result.Routes {
+		if err := r.Validate(); err != nil {
+			return nil, fmt.Errorf("routes[%d].%w", i, err)
+		}
+	}
+	return result, nil
 }
 
 // Del implements Manager.

@@ -112,6 +112,13 @@ func TestDelegateFailureIsUndone(t *testing.T) {
 		}
 		wantEqual(t, calls(), "ADD\nDEL\n")
 	})
+	t.Run("a route that the kernel would cut", func(t *testing.T) {
+		t.Parallel()
+		r, calls := clerk(t, `[ "$CNI_COMMAND" = DEL ] && exit 0; echo '{"ips":[{"address":"10.0.0.5/24"}],"routes":[{"dst":"10.1.0.0/16","table":4294967296}]}'`)
+		_, err := mustNew(t, r).Add(t.Context(), Hooks{})
+		wantError(t, err, cniproto.CodeIPAM, "routes[0].table 4294967296: want 1 to 4294967295")
+		wantEqual(t, calls(), "ADD\nDEL\n")
+	})
 	t.Run("undo fails too", func(t *testing.T) {
 		t.Parallel()
 		r, _ := clerk(t, `echo "{\"code\":7,\"msg\":\"$CNI_COMMAND failed\"}"; exit 1`)

@@ -35,10 +35,10 @@ type hostLocal struct {
 // before range sets.
 type hostLocalConfig struct {
 	rangeConfig
-	Ranges     [][]rangeConfig `json:"ranges"`
-	Routes     []routeConfig   `json:"routes"`
-	DataDir    string          `json:"dataDir"`
-	ResolvConf string          `json:"resolvConf"`
+	Ranges     [][]rangeConfig        `json:"ranges"`
+	Routes     []cniproto.RouteConfig `json:"routes"`
+	DataDir    string                 `json:"dataDir"`
+	ResolvConf string                 `json:"resolvConf"`
 }
 
 func newHostLocal(r Request) (Manager, error) {
@@ -57,7 +57,7 @@ func newHostLocal(r Request) (Manager, error) {
 	if m.requested, err = requestedAddrs(r); err != nil {
 		return nil, err
 	}
-	if m.routes, err = parseRoutes(conf.Routes); err != nil {
+	if m.routes, err = cniproto.ParseRoutes("ipam.routes", conf.Routes); err != nil {
 		return nil, err
 	}
 	return m, nil

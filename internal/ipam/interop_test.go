@@ -133,7 +133,7 @@ func TestSameResultAsUpstream(t *testing.T) {
 		{name: "requested gateway", ipam: `"subnet":"10.0.0.0/24"`, args: "IP=10.0.0.1", adds: 1},
 		{name: "requested nonsense", ipam: `"subnet":"10.0.0.0/24"`, args: "IP=ten", adds: 1},
 		{name: "requested, then round robin goes on behind", ipam: `"ranges":[[{"subnet":"10.0.0.0/24"}]]`, rest: `"args":{"cni":{"ips":[]}}`, adds: 2},
-		{name: "routes", ipam: `"subnet":"10.0.0.0/24","routes":[{"dst":"0.0.0.0/0"},{"dst":"10.9.8.7/8","gw":"10.0.0.9","mtu":1400,"advmss":1300,"priority":3,"table":5,"scope":253}]`, adds: 1},
+		{name: "routes", ipam: `"subnet":"10.0.0.0/24","routes":[{"dst":"0.0.0.0/0"},{"dst":"10.9.8.7/8","gw":"10.0.0.9","mtu":1400,"advmss":1300,"priority":3,"table":5},{"dst":"10.8.0.0/16","scope":253}]`, adds: 1},
 		{name: "host bits", ipam: `"subnet":"10.0.0.1/24"`, adds: 1},
 		{name: "too small", ipam: `"subnet":"10.0.0.0/31"`, adds: 1},
 		{name: "overlap", ipam: `"ranges":[[{"subnet":"10.0.0.0/24"}],[{"subnet":"10.0.0.0/16"}]]`, adds: 1},

@@ -26,8 +26,8 @@ type staticConfig struct {
 		Address string `json:"address"`
 		Gateway string `json:"gateway"`
 	} `json:"addresses"`
-	Routes []routeConfig `json:"routes"`
-	DNS    cniproto.DNS  `json:"dns"`
+	Routes []cniproto.RouteConfig `json:"routes"`
+	DNS    cniproto.DNS           `json:"dns"`
 }
 
 func newStatic(r Request) (Manager, error) {
@@ -46,7 +46,7 @@ func newStatic(r Request) (Manager, error) {
 	if err := onePerFamily(r.CNIVersion, addrs); err != nil {
 		return nil, err
 	}
-	routes, err := parseRoutes(conf.Routes)
+	routes, err := cniproto.ParseRoutes("ipam.routes", conf.Routes)
 	if err != nil {
 		return nil, err
 	}

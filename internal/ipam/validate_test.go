@@ -73,10 +73,10 @@ func TestNewRejects(t *testing.T) {
 		{name: "network leads out", ipam: hl(`"subnet":"10.0.0.0/24"`),
 			edit: func(r *Request) { r.Key.Network = "../x" }, want: "network name"},
 
-		{name: "route without dst", ipam: hl(`"subnet":"10.0.0.0/24","routes":[{"gw":"10.0.0.1"}]`), want: "routes.dst"},
-		{name: "route over another family", ipam: hl(`"subnet":"10.0.0.0/24","routes":[{"dst":"10.0.0.0/8","gw":"fd00::1"}]`), want: "routes.gw"},
-		{name: "route with negative mtu", ipam: hl(`"subnet":"10.0.0.0/24","routes":[{"dst":"10.0.0.0/8","mtu":-1}]`), want: "routes.mtu"},
-		{name: "route with unknown scope", ipam: hl(`"subnet":"10.0.0.0/24","routes":[{"dst":"10.0.0.0/8","scope":256}]`), want: "routes.scope"},
+		{name: "route without dst", ipam: hl(`"subnet":"10.0.0.0/24","routes":[{"gw":"10.0.0.1"}]`), want: `ipam.routes[0].dst "": want a prefix`},
+		{name: "route over another family", ipam: hl(`"subnet":"10.0.0.0/24","routes":[{"dst":"10.0.0.0/8","gw":"fd00::1"}]`), want: `ipam.routes[0].gw "fd00::1": is not of the family`},
+		{name: "route with negative mtu", ipam: hl(`"subnet":"10.0.0.0/24","routes":[{"dst":"10.0.0.0/8","mtu":-1}]`), want: "ipam.routes[0].mtu -1: want 0 to 65520"},
+		{name: "route with unknown scope", ipam: hl(`"subnet":"10.0.0.0/24","routes":[{"dst":"10.0.0.0/8","scope":256}]`), want: "ipam.routes[0].scope 256: want 0 to 254"},
 
 		{name: "requested nonsense", ipam: hl(`"subnet":"10.0.0.0/24"`),
 			edit: func(r *Request) { r.EnvIP = []string{"x"} }, want: "CNI_ARGS IP"},

@@ -49,6 +49,7 @@ func (c *Conn) Do(b *Batch) error {
 		return nil
 	}
 	last := b.answered()
+	c.fit(b)
 	if err := c.send(b); err != nil {
 		return err
 	}
@@ -70,6 +71,27 @@ func (c *Conn) Do(b *Batch) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Sizes of socket buffers that every kernel gives by default hold (net.core.wmem_default
+// and rmem_default, 212992 bytes, of which the kernel's own structures take a part).
+const (
+	usualLen   = 64 << 10 // bytes
+	usualCount = 100      // answers
+	answerSize = 2 << 10  // bytes of an answer, with the kernel's structures
+)
+
+// fit makes room for a batch that is larger than usual: the kernel refuses a message that
+// is larger than the buffer for sending (EMSGSIZE), and forgets answers for which that for
+// receiving has no room (ENOBUFS). Who may change the network may have more than the
+// sysctls allow. If it is refused, send says what comes of it.
+func (c *Conn) fit(b *Batch) {
+	if len(b.Encoded()) > usualLen {
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, len(b.Encoded()))
+	}
+	if b.Len() > usualCount {
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, b.Len()*answerSize)
+	}
 }
 
 // Get sends a batch of one message and calls each with the type and payload of

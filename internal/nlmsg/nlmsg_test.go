@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -107,6 +109,23 @@ func TestDoReportsEachRefusal(t *testing.T) {
 	}
 	if err := c.Do(new(nlmsg.Batch)); err != nil {
 		t.Errorf("empty batch: %v", err)
+	}
+}
+
+// TestDoHoldsALargeBatch: neither the message nor its answers fit in buffers of the usual
+// size.
+func TestDoHoldsALargeBatch(t *testing.T) {
+	testutil.Root(t)
+	testutil.EnterHost(t)
+	c := open(t)
+	const n = 10000
+	var b nlmsg.Batch
+	for i := range n {
+		setUp(&b, uint32(1000000+i), "set link up")
+	}
+	err := c.Do(&b)
+	if got := strings.Count(fmt.Sprint(err), "set link up"); got != n {
+		t.Errorf("%d of %d refusals are told: %.300v", got, n, err)
 	}
 }
 
