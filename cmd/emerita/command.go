@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/emerita-cni/emerita/internal/cniproto"
 	"github.com/emerita-cni/emerita/internal/endpoint"
 )
@@ -41,6 +43,9 @@ func commands() []command {
 // exitUsage is the status of a command line that makes no sense.
 const exitUsage = 2
 
+// exitPipe is a shell's status of a program that SIGPIPE has ended.
+const exitPipe = 128 + int(unix.SIGPIPE)
+
 // runCommand serves the operator.
 func runCommand(e env, args []string) (status int) {
 	current := cniproto.Current
@@ -72,6 +77,9 @@ func runCommand(e env, args []string) (status int) {
 			return exitUsage
 		}
 		err = c.run(e, f)
+		if c.needs&needContainer == 0 && errors.Is(err, unix.EPIPE) {
+			return exitPipe // whoever reads a list has seen enough
+		}
 		return report(e, err, f.cniVersion)
 	}
 	fmt.Fprintf(e.stderr, "emerita: unknown command %q\n\n%s", args[0], usage())

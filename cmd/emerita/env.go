@@ -27,14 +27,15 @@ type env struct {
 	lockWait time.Duration // longest wait for a lock
 	self     string        // the program's own file, to run it again; empty if that cannot be
 	terminal bool          // stdin is one: nobody will write a configuration to it
+	mute     bool          // stdout was closed: nobody will read a result
 }
 
 func processEnv() env {
 	_, err := unix.IoctlGetTermios(0, unix.TCGETS)
 	return env{
 		stdin:    os.Stdin,
-		stdout:   os.Stdout,
-		stderr:   os.Stderr,
+		stdout:   descriptor(1),
+		stderr:   descriptor(2),
 		getenv:   os.Getenv,
 		environ:  os.Environ(),
 		stateDir: state.DefaultDir,
@@ -42,6 +43,7 @@ func processEnv() env {
 		lockWait: lockTimeout,
 		self:     "/proc/self/exe",
 		terminal: err == nil,
+		mute:     wasClosed(1),
 	}
 }
 

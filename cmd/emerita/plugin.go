@@ -56,6 +56,9 @@ func serve(e env, call endpoint.Call) error {
 	p := e.plugin()
 	switch call.Env.Command {
 	case "ADD":
+		if e.mute {
+			return cniproto.Errorf(cniproto.CodeIO, "write result", "stdout is closed: nobody would have it: send it to a pipe or a file")
+		}
 		result, err := p.Add(ctx, call)
 		if err != nil {
 			return err

@@ -24,7 +24,7 @@ func report(e env, err error, cniVersion string) int {
 	if err == nil {
 		return 0
 	}
-	if werr := cniproto.AsError(err).Encode(e.stdout, cniVersion); werr != nil {
+	if werr := cniproto.AsError(err).Encode(e.stdout, cniVersion); werr != nil || e.mute {
 		fmt.Fprintln(e.stderr, "emerita:", err)
 	}
 	return 1
