@@ -91,10 +91,15 @@ func removeOwnFS() {
 }
 
 // trusted refuses a directory in which somebody else could put pins of theirs:
-// a bpffs is world-writable unless mounted otherwise.
+// a bpffs is world-writable unless mounted otherwise. Who is not root has no pins, and is
+// not told to remove root's.
 func trusted(dir string) error {
 	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
+	err := unix.Lstat(dir, &st)
+	if os.Geteuid() != 0 && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("pin directory %q is root's: run as root: %w", dir, fs.ErrPermission)
+	}
+	if err != nil {
 		return fmt.Errorf("look at pin directory: %w", &os.PathError{Op: "lstat", Path: dir, Err: err})
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {

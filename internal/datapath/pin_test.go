@@ -285,3 +285,35 @@ func TestUnload(t *testing.T) {
 		mustOpen(t) // and all can be loaded again
 	})
 }
+
+// TestNotRoot: a user is told to become root, and not to remove what is root's.
+func TestNotRoot(t *testing.T) {
+	onHost(t, "flows", func(t *testing.T) {
+		must(t, os.Mkdir(v1Dir, 0o700))
+		for _, mode := range []os.FileMode{0o1777, 0o700} { // seen, and not to be looked at
+			must(t, os.Chmod(systemFS, mode))
+			for name, call := range map[string]func() error{
+				"list":   func() error { _, err := Flows(); return err },
+				"switch": func() error { return StopAcceleration(true) },
+			} {
+				err := asNobody(t, call)
+				if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "run as root") || strings.Contains(err.Error(), "remove") {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	})
+}
+
+// asNobody calls from this thread alone, which is the test's own.
+func asNobody(t *testing.T, call func() error) error {
+	t.Helper()
+	become := func(uid uintptr) {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uid, ^uintptr(0)); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	become(nobody)
+	defer become(0)
+	return call()
+}

@@ -56,6 +56,8 @@ func trusted(fd int, dir string) error {
 	err := unix.Fstat(fd, &st)
 	if err != nil {
 		err = fmt.Errorf("%q: %w", dir, os.NewSyscallError("fstat", err))
+	} else if os.Geteuid() != 0 && st.Uid == 0 {
+		err = fmt.Errorf("%q is root's: run as root: %w", dir, fs.ErrPermission)
 	} else if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
 		err = fmt.Errorf("%q: owner %d, mode %#o: it must be ours and writable by nobody else: chown and chmod 0700 it", dir, st.Uid, st.Mode&0o7777)
 	}
