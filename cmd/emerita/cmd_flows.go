@@ -6,24 +6,23 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"text/tabwriter"
 
+	"github.com/emerita-cni/emerita/internal/cniproto"
 	"github.com/emerita-cni/emerita/internal/datapath"
 )
 
 // flowsCommand prints a line for each direction of the connections whose ends go from
 // socket to socket, or did, or is the switch.
 func flowsCommand(e env, f *flags) error {
-	switch {
-	case f.stop && f.start:
-		return errors.New("--stop and --start exclude each other: give one")
-	case f.stop || f.start:
-		return datapath.StopAcceleration(f.stop)
+	if f.stop || f.start {
+		return switchFlows(f.stop)
 	}
 	flows, err := datapath.Flows()
 	if err != nil {
-		return err
+		return cniproto.Wrap(cniproto.CodeIO, "list connections", err)
 	}
 	names, err := networkNames(e)
 	if err != nil {
@@ -41,10 +40,24 @@ func flowsCommand(e env, f *flags) error {
 		return err
 	}
 	if stopped, err := datapath.AccelerationStopped(); err != nil || !stopped {
-		return err
+		return cniproto.Wrap(cniproto.CodeIO, "list connections", err)
 	}
 	_, err = fmt.Fprintln(e.stderr, "acceleration is stopped: emerita flows --start lets it go on")
 	return err
+}
+
+// switchFlows stops acceleration, or lets it go on. Where nothing is loaded it is not
+// stopped, and nothing would keep it so.
+func switchFlows(stop bool) error {
+	err := datapath.StopAcceleration(stop)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return cniproto.Wrap(cniproto.CodeIO, "switch acceleration", err)
+	case stop:
+		return cniproto.Errorf(cniproto.CodeIO, "stop acceleration",
+			"no container with socketAcceleration was attached since boot or the last GC of all, so that there is nothing to stop: to keep it off set socketAcceleration to false")
+	}
+	return nil
 }
 
 // networkNames are the names of the networks with attachments, by their numbers in the maps.

@@ -108,5 +108,11 @@ func (f *flags) complete(c command) error {
 	if f.keepNone && (f.dead || len(f.keep) > 0) || f.dead && len(f.keep) > 0 {
 		return fmt.Errorf("--keep, --keep-none and --dead exclude each other")
 	}
+	if f.stop && f.start {
+		return fmt.Errorf("--stop and --start exclude each other")
+	}
+	if c.name == "gc" && !f.keepNone && !f.dead && len(f.keep) == 0 {
+		return fmt.Errorf("say what to keep: --keep ID/IFNAME, --keep-none or --dead")
+	}
 	return nil
 }

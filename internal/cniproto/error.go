@@ -5,6 +5,7 @@ package cniproto
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -72,8 +73,17 @@ func Wrap(code Code, msg string, err error) error {
 	return &Error{Code: code, Msg: msg, Details: oneLine(err), Err: err}
 }
 
-// oneLine is the text of an error that may be several joined ones.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+// oneLine is the text of an error that may be several joined ones, each said once: two
+// steps often meet the same obstacle.
+func oneLine(err error) string {
+	var said []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !slices.Contains(said, line) {
+			said = append(said, line)
+		}
+	}
+	return strings.Join(said, "; ")
+}
 
 // AsError finds the Error in err, or makes one with CodeInternal.
 func AsError(err error) *Error {

@@ -8,7 +8,8 @@ import (
 )
 
 // StopAcceleration ends acceleration until it is started again or the pins go: nothing
-// is enrolled any more, and what is sends by TCP from the next message on.
+// is enrolled any more, and what is sends by TCP from the next message on. The error wraps
+// fs.ErrNotExist where nothing is loaded that could be stopped.
 func StopAcceleration(stop bool) error {
 	m, err := openAccelMap(pinAccelStop)
 	if err == nil && m == nil {
