@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -54,9 +55,20 @@ const lockTimeout = 10 * time.Second
 // info, warn (the default) or error.
 const logVariable = "EMERITA_LOG"
 
+// logLevel is the default for anything else, and says so: a container is not to be left
+// without network for it.
+func (e env) logLevel() (level slog.Level, err error) {
+	text := e.getenv(logVariable)
+	level = slog.LevelWarn
+	if text != "" && level.UnmarshalText([]byte(text)) != nil {
+		level = slog.LevelWarn
+		err = fmt.Errorf("%s %q: want debug, info, warn or error: taken for warn", logVariable, text)
+	}
+	return level, err
+}
+
 func (e env) plugin() *endpoint.Plugin {
-	level := slog.LevelWarn
-	_ = level.UnmarshalText([]byte(e.getenv(logVariable))) // anything else: the default
+	level, _ := e.logLevel() // run has said what is wrong with it
 	return &endpoint.Plugin{
 		StateDir:    e.stateDir,
 		RunDir:      e.runDir,

@@ -12,6 +12,9 @@ import (
 // run is the program: it returns the exit status. Arguments make it the command
 // line, CNI_COMMAND without arguments the plugin.
 func run(e env, args []string) (status int) {
+	if _, err := e.logLevel(); err != nil {
+		fmt.Fprintln(e.stderr, "emerita:", err)
+	}
 	if len(args) == 0 && e.getenv("CNI_COMMAND") != "" {
 		return runPlugin(e)
 	}

@@ -69,6 +69,9 @@ func trusted(fd int, dir string) error {
 
 func openDir(dir string) (int, error) {
 	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return -1, fmt.Errorf("open %s: %w: put a directory there, not a symbolic link or a file", dir, err)
+	}
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
