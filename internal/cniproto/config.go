@@ -4,6 +4,7 @@ package cniproto
 
 import (
 	"encoding/json"
+	"fmt"
 )
 
 // Config is the part of a network configuration that every plugin shares. A
@@ -101,18 +102,18 @@ func ParseConfig(raw []byte) (*Config, error) {
 	for _, m := range []*json.RawMessage{&c.RuntimeConfig.IPRanges, &c.RuntimeConfig.PortMappings, &c.RuntimeConfig.Bandwidth, &c.RuntimeConfig.Aliases} {
 		*m = given(*m)
 	}
-	if err := c.parseIPAMType(what); err != nil {
+	if err := c.parseIPAMType(); err != nil {
 		return nil, err
 	}
-	attachments := given(in.Valid)
+	attachments, key := given(in.Valid), "cni.dev/valid-attachments"
 	if attachments == nil {
-		attachments = given(in.Misspelt)
+		attachments, key = given(in.Misspelt), "cni.dev/attachments"
 	}
 	if attachments == nil {
 		return c, nil
 	}
 	c.HasValidAttachments = true
-	if c.ValidAttachments, err = parseAttachments(attachments); err != nil {
+	if c.ValidAttachments, err = parseAttachments(key, attachments); err != nil {
 		return nil, err // no list, rather than one that would delete too much
 	}
 	return c, nil
@@ -126,15 +127,15 @@ func given(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-func (c *Config) parseIPAMType(what string) error {
+func (c *Config) parseIPAMType() error {
 	if c.IPAM == nil {
 		return nil
 	}
 	var ipam struct {
 		Type string `json:"type"`
 	}
-	if err := json.Unmarshal(c.IPAM, &ipam); err != nil {
-		return Wrap(CodeInvalidConfig, what, wrongType("ipam", err))
+	if err := UnmarshalAt("ipam", c.IPAM, &ipam); err != nil {
+		return err
 	}
 	if c.IPAMType = ipam.Type; c.IPAMType == "" { // {} says the same as no key
 		c.IPAM = nil
@@ -144,19 +145,20 @@ func (c *Config) parseIPAMType(what string) error {
 
 // parseAttachments reads the list of GC; a malformed entry fails it as a whole,
 // because to leave it out would delete what it stands for.
-func parseAttachments(raw json.RawMessage) ([]Attachment, error) {
-	const what = "parse cni.dev/valid-attachments"
+func parseAttachments(key string, raw json.RawMessage) ([]Attachment, error) {
 	all := []Attachment{}
-	if err := json.Unmarshal(raw, &all); err != nil {
-		return nil, Wrap(CodeInvalidConfig, what, wrongType("", err))
+	if err := UnmarshalAt(key, raw, &all); err != nil {
+		return nil, err
 	}
 	for i, a := range all {
-		err := ValidateContainerID(a.ContainerID)
-		if err == nil {
-			err = ValidateIfName(a.IfName)
+		var err error
+		if why := validName(a.ContainerID); why != nil {
+			err = fmt.Errorf("containerID %q: %w", a.ContainerID, why)
+		} else if why := badIfName(a.IfName); why != "" {
+			err = fmt.Errorf("ifname %q: %s", a.IfName, why)
 		}
 		if err != nil {
-			return nil, Errorf(CodeInvalidConfig, what, "entry %d: %w", i, err)
+			return nil, Errorf(CodeInvalidConfig, "parse network configuration", "%s: entry %d: %w", key, i, err)
 		}
 	}
 	return all, nil

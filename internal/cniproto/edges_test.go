@@ -132,8 +132,10 @@ func TestWrongTypesNameTheKey(t *testing.T) {
 		`"dns":{"search":"s"}`: "dns.search: want a list, not a JSON string", `"ipam":true`: "ipam: want an object", `"ipam":{"type":{}}`: "ipam.type: want a string",
 		`"runtimeConfig":{"ips":[1]}`: "runtimeConfig.ips", `"runtimeConfig":{"dns":{"servers":{}}}`: "runtimeConfig.dns.servers: want a list",
 		`"args":"x"`: "args: want an object", `"args":{"cni":{"mac":1}}`: "args.cni.mac: want a string", `"cniVersion":1.1`: "cniVersion: want a string",
-		`"cni.dev/valid-attachments":{}`: "want a list", `"cni.dev/valid-attachments":[{"containerID":1}]`: "containerID: want a string",
-		`"cni.dev/valid-attachments":[null]`: "entry 0",
+		`"cni.dev/valid-attachments":"x"`:                 "parse network configuration: cni.dev/valid-attachments: want a list, not a JSON string",
+		`"cni.dev/valid-attachments":[{"containerID":1}]`: "cni.dev/valid-attachments.containerID: want a string",
+		`"cni.dev/attachments":{}`:                        "cni.dev/attachments: want a list", `"cni.dev/valid-attachments":[null]`: `cni.dev/valid-attachments: entry 0: containerID "": empty`,
+		`"cni.dev/valid-attachments":[{"containerID":"a","ifname":"a/b"}]`: `entry 0: ifname "a/b": '/'`,
 	} {
 		c, err := ParseConfig([]byte(`{"cniVersion":"1.1.0","name":"n",` + members + `}`))
 		mustCode(t, members, err, CodeInvalidConfig, word)
@@ -145,9 +147,39 @@ func TestWrongTypesNameTheKey(t *testing.T) {
 	_, err := ParseConfig([]byte(`{"name":["n"],"cniVersion":"2.0.0"}`))
 	mustCode(t, "other version", err, CodeIncompatibleVersion)
 	_, err = DecodeResult([]byte(`{"interfaces":[{"name":"a","mtu":"x"}]}`), "1.1.0")
-	mustCode(t, "mtu", err, CodeInvalidConfig, "mtu: want an integer, not a JSON string")
+	mustCode(t, "mtu", err, CodeInvalidConfig, "parse result: interfaces.mtu: want an integer, not a JSON string")
 	_, err = DecodeResult([]byte(`{"ips":[{"address":5}]}`), "1.1.0")
-	mustCode(t, "address", err, CodeInvalidConfig, "address: want a string, not a JSON number")
+	mustCode(t, "address", err, CodeInvalidConfig, "parse result: ips.address: want a string, not a JSON number")
+}
+
+// TestEveryKindHasAName of what JSON can be decoded to, through structs that are embedded,
+// whose names are no keys.
+func TestEveryKindHasAName(t *testing.T) {
+	t.Parallel()
+	type Inner struct {
+		Flag  *bool `json:"flag"`
+		Below struct {
+			Count  uint16   `json:"count"`
+			Ratio  float64  `json:"ratio"`
+			Pair   [2]int   `json:"pair"`
+			Words  []string `json:"words"`
+			Object *struct{}
+		} `json:"below"`
+	}
+	type middle struct{ Inner }
+	for raw, want := range map[string]string{
+		`{"flag":"true"}`: "flag: want true or false, not a JSON string", `{"below":{"count":-1}}`: "below.count: want an integer, not a JSON number -1",
+		`{"below":{"ratio":"x"}}`: "below.ratio: want a number", `{"below":{"pair":{}}}`: "below.pair: want a list", `{"below":{"words":[5]}}`: "below.words: want a string",
+		`{"below":{"Object":5}}`: "below.Object: want an object", `{"below":false}`: "below: want an object, not a JSON bool",
+		`{"list":[[{"flag":"true"}]]}`: "list.flag: want true or false", `{"by.name":{"a":{"below":{"count":"x"}}}}`: "by.name.below.count: want an integer",
+	} {
+		var into struct {
+			middle
+			List [][]middle        `json:"list"`
+			Map  map[string]*Inner `json:"by.name"`
+		}
+		mustCode(t, raw, Unmarshal([]byte(raw), &into), CodeInvalidConfig, "configuration: "+want)
+	}
 }
 
 // TestSelectAsTheLibrary: the version that libcni would give the plugin.

@@ -39,8 +39,8 @@ func Select(raw []byte, plugin string) ([]byte, error) {
 		var head struct {
 			Type string `json:"type"`
 		}
-		if err := json.Unmarshal(p, &head); err != nil {
-			return nil, Wrap(CodeInvalidConfig, what, wrongType(fmt.Sprintf("plugins[%d]", i), err))
+		if err := UnmarshalAt(fmt.Sprintf("plugins[%d]", i), p, &head); err != nil {
+			return nil, err
 		}
 		if head.Type == plugin {
 			return inject(p, map[string]any{"name": in.Name, "cniVersion": latest(in.CNIVersion, in.CNIVersions)})

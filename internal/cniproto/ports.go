@@ -42,7 +42,7 @@ func ParsePortMappings(raw json.RawMessage) ([]PortMapping, error) {
 		HostIP        string `json:"hostIP"`
 	}
 	if err := json.Unmarshal(raw, &in); err != nil {
-		return nil, Wrap(CodeInvalidConfig, what, wrongType("portMappings", err))
+		return nil, Wrap(CodeInvalidConfig, what, wrongType("runtimeConfig.portMappings", &in, err))
 	}
 	if len(in) > maxMappings {
 		return nil, Errorf(CodeInvalidConfig, what, "%d entries: the most is %d", len(in), maxMappings)

@@ -2,7 +2,10 @@
 
 package cniproto
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Result is the result of an ADD in the form of CNI 1.1.0. Encode renders it
 // in the form of any older version. It is also prevResult, and the abbreviated
@@ -58,4 +61,16 @@ type DNS struct {
 // IsZero says that nothing is set; encoding/json asks it for omitzero.
 func (d DNS) IsZero() bool {
 	return d.Domain == "" && len(d.Nameservers) == 0 && len(d.Search) == 0 && len(d.Options) == 0
+}
+
+// Validate checks what a configuration says: nameservers are addresses (specification,
+// section 1, "dns"), if need be with a zone, as resolvers take them. The error begins with
+// the key.
+func (d DNS) Validate() error {
+	for i, s := range d.Nameservers {
+		if _, err := netip.ParseAddr(s); err != nil {
+			return fmt.Errorf("nameservers[%d] %q: want an IP address", i, s)
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@
 package cniproto
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -40,6 +41,9 @@ func ValidateNetworkName(name string) error {
 }
 
 func validName(s string) error {
+	if s == "" {
+		return errors.New("empty")
+	}
 	if len(s) > maxName {
 		return fmt.Errorf("longer than %d bytes, and file names are made of it", maxName)
 	}
@@ -62,6 +66,15 @@ const maxIfName = 15
 func ValidateIfName(name string) error {
 	if why := badIfName(name); why != "" {
 		return Errorf(CodeInvalidEnv, "invalid interface name", "CNI_IFNAME %q: %s", name, why)
+	}
+	return nil
+}
+
+// CheckIfName is ValidateIfName for a name that another key has, which the caller's error
+// says.
+func CheckIfName(name string) error {
+	if why := badIfName(name); why != "" {
+		return errors.New(why)
 	}
 	return nil
 }

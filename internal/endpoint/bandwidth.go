@@ -34,14 +34,14 @@ func (a *amount) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// bits reads an amount, as upstream: a whole number, and null is none.
-func (a amount) bits(key string) (uint64, error) {
+// bits reads an amount, as upstream: a whole number, and null is none. wanted says which.
+func (a amount) bits(key, wanted string) (uint64, error) {
 	if a == "" || a == "null" {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(string(a), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s %s: want a whole number of bits, from 0 to %d", key, a, uint64(math.MaxUint64))
+		return 0, fmt.Errorf("%s %s: want %s, in digits", key, a, wanted)
 	}
 	return n, nil
 }
@@ -59,15 +59,17 @@ func (l limits) any() bool { return l != limits{} }
 
 // parse reads the keys; prefix leads to them.
 func (k *bandwidthKeys) parse(prefix string) (l limits, err error) {
+	rate := fmt.Sprintf("0, no limit, or from %d to %d bits/s", minRate, uint64(maxRate))
+	burst := fmt.Sprintf("from 0 to %d bits", uint64(maxBits))
 	for _, n := range [...]struct {
-		key  string
-		text amount
-		into *uint64
+		key, wanted string
+		text        amount
+		into        *uint64
 	}{
-		{"ingressRate", k.IngressRate, &l.ingress.rate}, {"ingressBurst", k.IngressBurst, &l.ingress.burst},
-		{"egressRate", k.EgressRate, &l.egress.rate}, {"egressBurst", k.EgressBurst, &l.egress.burst},
+		{"ingressRate", rate, k.IngressRate, &l.ingress.rate}, {"ingressBurst", burst, k.IngressBurst, &l.ingress.burst},
+		{"egressRate", rate, k.EgressRate, &l.egress.rate}, {"egressBurst", burst, k.EgressBurst, &l.egress.burst},
 	} {
-		if *n.into, err = n.text.bits(prefix + n.key); err != nil {
+		if *n.into, err = n.text.bits(prefix+n.key, n.wanted); err != nil {
 			return l, err
 		}
 	}

@@ -3,7 +3,9 @@
 package endpoint
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -34,12 +36,16 @@ type options struct {
 	bandwidthOptions
 	accelerationOptions
 
+	// Others use these. Here they are checked.
+	Capabilities map[string]json.RawMessage `json:"capabilities"`
+	DNS          cniproto.DNS               `json:"dns"`
+
 	limited limits // what those of bandwidth come to
 	routes  []cniproto.Route
 }
 
 func parseOptions(raw []byte) (options, error) {
-	o := options{GatewayInterface: DefaultGatewayInterface}
+	o := options{GatewayInterface: DefaultGatewayInterface, PortConflict: portConflictError, pathOptions: defaultPath()}
 	if err := cniproto.Unmarshal(raw, &o); err != nil {
 		return o, err
 	}
@@ -47,16 +53,19 @@ func parseOptions(raw []byte) (options, error) {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",
 			"mtu %d: must be 0 (as the uplink) or from %d to %d", o.MTU, minMTU4, maxMTU)
 	}
-	if err := cniproto.ValidateIfName(o.GatewayInterface); err != nil {
+	if err := cniproto.CheckIfName(o.GatewayInterface); err != nil {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",
-			"gatewayInterface %q: %w", o.GatewayInterface, err)
+			"gatewayInterface %q: %w: leave it out for %s", o.GatewayInterface, err, DefaultGatewayInterface)
 	}
-	if !slices.Contains([]string{"", portConflictError, portConflictIgnore}, o.PortConflict) {
+	if !slices.Contains([]string{portConflictError, portConflictIgnore}, o.PortConflict) {
 		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration",
 			"portConflict %q: want %q or %q", o.PortConflict, portConflictError, portConflictIgnore)
 	}
 	if err := o.validate(); err != nil {
-		return o, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "%w", err)
+		return o, invalid(err)
+	}
+	if err := o.validateOthers(); err != nil {
+		return o, invalid(err)
 	}
 	var err error
 	if o.limited, err = o.bandwidthOptions.limits(); err != nil {
@@ -64,6 +73,19 @@ func parseOptions(raw []byte) (options, error) {
 	}
 	o.routes, err = cniproto.ParseRoutes("routes", o.Routes)
 	return o, err
+}
+
+// validateOthers checks what is not for Emerita itself to use.
+func (o options) validateOthers() error {
+	for _, name := range slices.Sorted(maps.Keys(o.Capabilities)) {
+		if v := string(o.Capabilities[name]); v != "true" && v != "false" && v != "null" {
+			return fmt.Errorf("capabilities.%s %.100s: want true or false", name, v)
+		}
+	}
+	if err := o.DNS.Validate(); err != nil {
+		return fmt.Errorf("dns.%w", err)
+	}
+	return nil
 }
 
 // wantedMAC is the address asked for by, in rising precedence, CNI_ARGS,

@@ -12,20 +12,24 @@ import (
 )
 
 // pathOptions are the keys of a network configuration that say which way packets
-// take and who may send some. Their zero values are the defaults: what makes the
-// data path fast and safe where the kernel can, and nothing where it cannot.
+// take and who may send some. The defaults, which their zero values are as well, are what
+// makes the data path fast and safe where the kernel can, and nothing where it cannot.
 type pathOptions struct {
 	FastPath      string   `json:"fastPath"`
 	Device        string   `json:"device"`
 	BigTCP        bigTCP   `json:"bigTCP"`
 	Congestion    string   `json:"localCongestionControl"`
-	Isolation     string   `json:"isolation"`
+	Isolation     *string  `json:"isolation"`
 	AllowNetworks []string `json:"allowNetworks"`
 	HostAccess    *bool    `json:"hostAccess"`
 }
 
-// The values of the keys. The empty value is auto, and of isolation network where
-// that can be had.
+// defaultPath is what keys that are left out say. An empty text is none of their values.
+func defaultPath() pathOptions {
+	return pathOptions{FastPath: modeAuto, Device: modeAuto, Congestion: modeAuto}
+}
+
+// The values of the keys. Without isolation it is network where that can be had.
 const (
 	modeAuto     = "auto"
 	modeRequired = "required"
@@ -38,7 +42,10 @@ const (
 func (o pathOptions) fastPath() bool { return o.FastPath != modeOff }
 
 // isolated says whether other networks are to be kept out.
-func (o pathOptions) isolated() bool { return o.Isolation != modeOff }
+func (o pathOptions) isolated() bool { return o.Isolation == nil || *o.Isolation != modeOff }
+
+// insistsOnIsolation says whether it is asked for in so many words.
+func (o pathOptions) insistsOnIsolation() bool { return o.Isolation != nil && o.isolated() }
 
 // hostClosed says whether containers may not call the host.
 func (o pathOptions) hostClosed() bool { return o.HostAccess != nil && !*o.HostAccess }
@@ -64,7 +71,7 @@ func (o pathOptions) wantsPrograms() bool {
 
 // needsPrograms says whether one cannot do without.
 func (o pathOptions) needsPrograms() bool {
-	return o.FastPath == modeRequired || o.Isolation == modeNetwork || o.hostClosed() || o.namesCongestion()
+	return o.FastPath == modeRequired || o.insistsOnIsolation() || o.hostClosed() || o.namesCongestion()
 }
 
 // maxCongestionName is TCP_CA_NAME_MAX less the final NUL (include/net/tcp.h).
@@ -72,18 +79,19 @@ const maxCongestionName = 15
 
 func (o pathOptions) validate() error {
 	for _, key := range []struct {
-		name, value string
-		valid       []string
+		name  string
+		value *string
+		valid []string
 	}{
-		{"fastPath", o.FastPath, []string{modeAuto, modeRequired, modeOff}},
-		{"device", o.Device, []string{modeAuto, string(rtnl.Veth), string(rtnl.Netkit)}},
+		{"fastPath", &o.FastPath, []string{modeAuto, modeRequired, modeOff}},
+		{"device", &o.Device, []string{modeAuto, string(rtnl.Veth), string(rtnl.Netkit)}},
 		{"isolation", o.Isolation, []string{modeNetwork, modeOff}},
 	} {
-		if key.value != "" && !slices.Contains(key.valid, key.value) {
-			return fmt.Errorf("%s %q: want one of %q", key.name, key.value, key.valid)
+		if key.value != nil && !slices.Contains(key.valid, *key.value) {
+			return fmt.Errorf("%s %q: want one of %q", key.name, *key.value, key.valid)
 		}
 	}
-	if len(o.Congestion) > maxCongestionName || slices.ContainsFunc([]byte(o.Congestion), notOfCongestion) {
+	if o.Congestion == "" || len(o.Congestion) > maxCongestionName || slices.ContainsFunc([]byte(o.Congestion), notOfCongestion) {
 		return fmt.Errorf("localCongestionControl %q: want auto, off, or a name of at most %d letters, digits, _ and -", o.Congestion, maxCongestionName)
 	}
 	for _, name := range o.AllowNetworks {
@@ -111,9 +119,12 @@ const (
 	maxSize    = 8 * 65535
 )
 
-// UnmarshalJSON reads a string or a number.
+// UnmarshalJSON reads a string or a number. null is absent, as everywhere.
 func (b *bigTCP) UnmarshalJSON(raw []byte) error {
-	if json.Unmarshal(raw, &b.mode) == nil && slices.Contains([]string{"", modeAuto, modeLocal, modeOff}, b.mode) {
+	if string(raw) == "null" {
+		return nil
+	}
+	if json.Unmarshal(raw, &b.mode) == nil && slices.Contains([]string{modeAuto, modeLocal, modeOff}, b.mode) {
 		return nil
 	}
 	if json.Unmarshal(raw, &b.bytes) == nil && b.bytes >= legacySize && b.bytes <= maxSize {

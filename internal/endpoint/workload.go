@@ -3,7 +3,6 @@
 package endpoint
 
 import (
-	"encoding/json"
 	"strings"
 	"unicode"
 
@@ -35,8 +34,8 @@ func wantedAliases(c *cniproto.Config) ([]string, error) {
 		return nil, nil
 	}
 	var out []string
-	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, what, "aliases: want a list of strings: %w", err)
+	if err := cniproto.UnmarshalAt("runtimeConfig.aliases", raw, &out); err != nil {
+		return nil, err
 	}
 	for i, a := range out {
 		if a == "" || len(a) > maxHostName || strings.ContainsFunc(a, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' || r == ',' }) {

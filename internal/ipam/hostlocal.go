@@ -4,7 +4,6 @@ package ipam
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -43,13 +42,16 @@ type hostLocalConfig struct {
 
 func newHostLocal(r Request) (Manager, error) {
 	var conf hostLocalConfig
-	if err := json.Unmarshal(r.IPAM, &conf); err != nil {
-		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "read ipam of host-local", "%w", err)
+	if err := cniproto.UnmarshalAt("ipam", r.IPAM, &conf); err != nil {
+		return nil, err
 	}
 	m := &hostLocal{key: r.Key, resolvConf: conf.ResolvConf, timeout: r.LockTimeout}
 	var err error
 	if m.dir, err = networkDir(conf.DataDir, r.Key.Network); err != nil {
 		return nil, err
+	}
+	if conf.ResolvConf != "" && !filepath.IsAbs(conf.ResolvConf) {
+		return nil, invalid("resolvConf", conf.ResolvConf, "is not an absolute path")
 	}
 	if m.sets, err = rangeSets(conf, r); err != nil {
 		return nil, err
@@ -88,8 +90,8 @@ func networkDir(dataDir, network string) (string, error) {
 func rangeSets(conf hostLocalConfig, r Request) ([]rangeSet, error) {
 	var confs [][]rangeConfig
 	if len(r.RuntimeRanges) > 0 {
-		if err := json.Unmarshal(r.RuntimeRanges, &confs); err != nil {
-			return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "read runtimeConfig.ipRanges", "%w", err)
+		if err := cniproto.UnmarshalAt("runtimeConfig.ipRanges", r.RuntimeRanges, &confs); err != nil {
+			return nil, err
 		}
 	}
 	if conf.Subnet != "" {

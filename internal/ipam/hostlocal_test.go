@@ -72,7 +72,7 @@ func TestMissingResolvConfClaimsNothing(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, map[string]any{"subnet": "10.0.0.0/24", "resolvConf": "/nonexistent/resolv.conf"})
 	_, err := o.manager("ann").Add(t.Context(), Hooks{})
-	wantError(t, err, cniproto.CodeIPAM, "resolvConf")
+	wantError(t, err, cniproto.CodeInvalidConfig, `resolvConf "/nonexistent/resolv.conf": no such file or directory: put a file there, or leave the key out`)
 	if _, err := os.Stat(o.dataDir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("dataDir was made: %v", err)
 	}

@@ -93,8 +93,8 @@ func New(r Request) (Manager, error) {
 		Exec json.RawMessage `json:"exec"`
 	}
 	if len(r.IPAM) > 0 {
-		if err := json.Unmarshal(r.IPAM, &head); err != nil {
-			return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "read ipam", "%w", err)
+		if err := cniproto.UnmarshalAt("ipam", r.IPAM, &head); err != nil {
+			return nil, err
 		}
 	}
 	if err := checkType(head.Type); err != nil {

@@ -3,6 +3,7 @@
 package ipam
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,24 +20,29 @@ const maxResolvConf = 64 << 10
 // readResolvConf reads the file named by ipam.resolvConf. O_NONBLOCK keeps a
 // FIFO of that name from holding the plugin.
 func readResolvConf(path string) (cniproto.DNS, error) {
+	text, err := readRegular(path)
+	if err != nil {
+		return cniproto.DNS{}, invalid("resolvConf", path, err.Error()+": put a file there, or leave the key out")
+	}
+	return parseResolvConf(string(text)), nil
+}
+
+func readRegular(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return cniproto.DNS{}, fmt.Errorf("read resolvConf: %w", err)
+		return nil, errors.Unwrap(err) // the caller says the path
 	}
 	defer f.Close()
 	if fi, err := f.Stat(); err != nil {
-		return cniproto.DNS{}, fmt.Errorf("read resolvConf: %w", err)
+		return nil, err
 	} else if !fi.Mode().IsRegular() {
-		return cniproto.DNS{}, fmt.Errorf("read resolvConf %q: not a regular file", path)
+		return nil, errors.New("not a regular file")
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxResolvConf+1))
-	if err != nil {
-		return cniproto.DNS{}, fmt.Errorf("read resolvConf %q: %w", path, err)
+	if err == nil && len(text) > maxResolvConf {
+		err = fmt.Errorf("longer than %d bytes", maxResolvConf)
 	}
-	if len(text) > maxResolvConf {
-		return cniproto.DNS{}, fmt.Errorf("read resolvConf %q: longer than %d bytes", path, maxResolvConf)
-	}
-	return parseResolvConf(string(text)), nil
+	return text, err
 }
 
 // parseResolvConf follows host-local: keywords without a value are skipped,

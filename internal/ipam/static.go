@@ -32,8 +32,11 @@ type staticConfig struct {
 
 func newStatic(r Request) (Manager, error) {
 	var conf staticConfig
-	if err := json.Unmarshal(r.IPAM, &conf); err != nil {
-		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "read ipam of static", "%w", err)
+	if err := cniproto.UnmarshalAt("ipam", r.IPAM, &conf); err != nil {
+		return nil, err
+	}
+	if err := conf.DNS.Validate(); err != nil {
+		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "ipam.dns.%w", err)
 	}
 	ips, err := staticIPs(conf, r)
 	if err != nil {
