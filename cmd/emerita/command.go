@@ -56,8 +56,11 @@ func runCommand(e env, args []string) (status int) {
 	}
 	switch args[0] {
 	case "help", "-h", "-help", "--help":
-		fmt.Fprint(e.stdout, usage())
-		return 0
+		if len(args) == 1 {
+			fmt.Fprint(e.stdout, usage())
+			return 0
+		}
+		args = []string{args[1], "--help"}
 	case "-version", "--version":
 		args = []string{"version"}
 	case endpoint.ForgetFlowsCommand: // for ADD and DEL themselves

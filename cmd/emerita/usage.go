@@ -32,6 +32,12 @@ const gcHelp = `      --keep ID/IFNAME     an attachment to keep; may be repeate
       --dead               remove the attachments whose interface is gone
 `
 
+const flowsHelp = `
+Flags:
+      --stop               no new ones, and present ones go over to TCP at their next message
+      --start              let it go on, for new connections
+`
+
 const environment = `
 CONFIG is a network configuration or a list of them (conflist); without it, or
 with "-", it is read from stdin. Errors are CNI error objects on stdout.
@@ -54,6 +60,9 @@ func usage() string {
 // commandUsage is the help text of one command.
 func commandUsage(c command) string {
 	text := "usage: emerita " + strings.TrimSpace(c.name+" "+c.args) + "\n\n" + c.summary + "\n"
+	if c.name == "flows" {
+		text += flowsHelp
+	}
 	if c.needs&needConfig == 0 {
 		return text
 	}
