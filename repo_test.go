@@ -247,6 +247,20 @@ func TestReadmeQuickstart(t *testing.T) {
 	}
 }
 
+// TestGoVersion: who comes to the project reads which Go it takes.
+func TestGoVersion(t *testing.T) {
+	t.Parallel()
+	m := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(mustRead(t, "go.mod"))
+	if m == nil {
+		t.Fatal("go.mod has no go directive")
+	}
+	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+		if !strings.Contains(mustRead(t, name), "Go "+m[1]) {
+			t.Errorf("%s: does not mention Go %s, which go.mod wants", name, m[1])
+		}
+	}
+}
+
 // TestLinks resolves the relative links of the documents: the file must exist,
 // and so must the heading that a fragment names.
 func TestLinks(t *testing.T) {
