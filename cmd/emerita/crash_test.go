@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/testutil"
 )
 
 // mutations are the system calls by which a call changes anything. SIGKILL on
@@ -131,4 +134,33 @@ func TestKilledDelThenDel(t *testing.T) {
 		h.forgetShared()
 		h.nothingLeft(before, when)
 	})
+}
+
+// So is it by a GC, with an empty list or of the dead, which is all that comes when the
+// runtime takes the DEL for done: the uplink's forwarding too is as it was.
+func TestKilledDelThenGC(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	testutil.Run(t, "sysctl", "-qw", "net.ipv4.conf.uplink0.forwarding=0")
+	h.must("ADD", "a")
+	h.must("DEL", "a")
+	h.mustCLI("gc", "--keep-none")
+	h.forgetShared()
+	before := h.snapshot()
+	for _, how := range []string{"--keep-none", "--dead"} {
+		h.sweep("DEL", mutations, 5, func() { h.must("ADD", "a") }, func(when string) {
+			if how == "--dead" && h.stands("a") {
+				h.must("DEL", "a") // it was killed too early to be dead
+			}
+			h.mustCLI("gc", how)
+			h.forgetShared()
+			h.nothingLeft(before, when+", then gc "+how)
+		})
+	}
+}
+
+// stands says whether the host end of a container's attachment is there.
+func (h *host) stands(id string) bool {
+	_, err := net.InterfaceByName(h.hostEnd(id))
+	return err == nil
 }

@@ -66,9 +66,16 @@ func (p *Plugin) GC(ctx context.Context, call Call) error {
 		for _, a := range call.Config.ValidAttachments {
 			keep = append(keep, state.Key{Network: call.Config.Name, ContainerID: a.ContainerID, IfName: a.IfName})
 		}
-		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), p.forgetNetworks(store), p.unloadPrograms(store))
+		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), p.tidyHost(store))
 	}
 	return cniproto.Wrap(cniproto.CodeInternal, "collect garbage of network "+call.Config.Name, errors.Join(errs...))
+}
+
+// tidyHost takes back what no attachment needs any more. It finishes as well what a DEL
+// did not come to that was killed after it had removed the last record.
+func (p *Plugin) tidyHost(store *state.Store) error {
+	return errors.Join(p.forgetNetworks(store), p.unloadPrograms(store),
+		cniproto.Wrap(cniproto.CodeNetlink, "restore the host", p.restoreHost(store)))
 }
 
 // collect disconnects one stale attachment; its address goes by the record, and
