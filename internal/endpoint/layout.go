@@ -91,6 +91,12 @@ func linkLocalGateway(v4 bool) netip.Addr {
 	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: 1})
 }
 
+// onNoInterface says so of a next hop. Any link-local one of IPv6 may be: the kernel takes
+// none as the source of a route by another link than that on which it is.
+func onNoInterface(gw netip.Addr) bool {
+	return gw == linkLocalGateway(true) || gw.Is6() && gw.IsLinkLocalUnicast()
+}
+
 // plan fills in the next hops: of an address without gateway the first of its
 // network, of a route without one the gateway of its family.
 func (l *layout) plan(ips []cniproto.IPConfig, routes []cniproto.Route) error {
@@ -103,6 +109,9 @@ func (l *layout) plan(ips []cniproto.IPConfig, routes []cniproto.Route) error {
 	first := map[bool]netip.Addr{} // by "is IPv4"
 	for _, ip := range ips {
 		addr := ip.Address.Addr()
+		if slices.Contains(l.addrs(), addr) {
+			return cniproto.Errorf(cniproto.CodeIPAM, "plan addresses", "IPAM gave %s twice", addr)
+		}
 		if ip.Gateway.IsValid() && ip.Gateway.Is4() != addr.Is4() {
 			return cniproto.Errorf(cniproto.CodeIPAM, "plan addresses", "gateway %s of %s is of the other address family", ip.Gateway, ip.Address)
 		}
@@ -117,7 +126,7 @@ func (l *layout) plan(ips []cniproto.IPConfig, routes []cniproto.Route) error {
 		if ip.Gateway == addr {
 			return cniproto.Errorf(cniproto.CodeIPAM, "plan addresses", "%s is both the container's address and its gateway", addr)
 		}
-		if own && !slices.Contains(l.onHost, ip.Gateway) {
+		if own && !onNoInterface(ip.Gateway) && !slices.Contains(l.onHost, ip.Gateway) {
 			l.onHost = append(l.onHost, ip.Gateway)
 		}
 		if _, ok := first[addr.Is4()]; !ok {

@@ -78,7 +78,7 @@ func layoutOf(r *state.Record) *layout {
 		if i < len(r.Gateways) {
 			ip.Gateway = r.Gateways[i]
 			l.addGateway(ip.Gateway)
-			if ip.Gateway != linkLocalGateway(a.Addr().Is4()) && !slices.Contains(l.onHost, ip.Gateway) {
+			if !onNoInterface(ip.Gateway) && !slices.Contains(l.onHost, ip.Gateway) {
 				l.onHost = append(l.onHost, ip.Gateway)
 			}
 		}

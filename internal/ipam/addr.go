@@ -10,6 +10,12 @@ import (
 	"github.com/emerita-cni/emerita/internal/cniproto"
 )
 
+// isBroadcast says whether an address is the broadcast address of a network, which the
+// kernel takes for no next hop (fib_check_nh of net/ipv4/fib_semantics.c).
+func isBroadcast(a netip.Addr, network netip.Prefix) bool {
+	return a.Is4() && network.Bits() < a.BitLen()-1 && a == lastAddr(network)
+}
+
 // parseAddr reads an address that a container or gateway may have. field names
 // it in the error.
 func parseAddr(field, s string) (netip.Addr, error) {

@@ -43,6 +43,9 @@ func newRange(c rangeConfig) (addrRange, error) {
 		if r.gateway.Is4() != subnet.Addr().Is4() {
 			return addrRange{}, invalid("gateway", c.Gateway, "is not of the family of subnet "+subnet.String())
 		}
+		if isBroadcast(r.gateway, subnet) {
+			return addrRange{}, invalid("gateway", c.Gateway, "is the broadcast address of subnet "+subnet.String())
+		}
 	}
 	if c.RangeStart != "" {
 		if r.first, err = parseAddrIn(subnet, "rangeStart", c.RangeStart); err != nil {
@@ -82,6 +85,7 @@ func parseSubnet(s string) (netip.Prefix, error) {
 		netip.PrefixFrom(netip.IPv6Unspecified(), 127),
 		netip.PrefixFrom(netip.AddrFrom16([16]byte{10: 0xff, 11: 0xff}), 96),
 		netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xff}), 8),
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80}), 10), // nobody routes these
 	} {
 		if p.Overlaps(special) {
 			return netip.Prefix{}, invalid("subnet", s, "overlaps the reserved block "+special.String())

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
 )
@@ -44,7 +45,14 @@ func newStatic(r Request) (Manager, error) {
 	}
 	var addrs []netip.Addr
 	for _, ip := range ips {
-		addrs = append(addrs, ip.Address.Addr())
+		addr := ip.Address.Addr()
+		if slices.Contains(addrs, addr) {
+			return nil, invalid("address", addr.String(), "is given twice: a container has an address once")
+		}
+		addrs = append(addrs, addr)
+		if ip.Gateway.IsValid() && isBroadcast(ip.Gateway, ip.Address) {
+			return nil, invalid("gateway", ip.Gateway.String(), "is the broadcast address of "+ip.Address.Masked().String())
+		}
 	}
 	if err := onePerFamily(r.CNIVersion, addrs); err != nil {
 		return nil, err
