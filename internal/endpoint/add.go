@@ -122,7 +122,7 @@ func (p *Plugin) Add(ctx context.Context, call Call) (*cniproto.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.connect(ctx, r, store, conn, prefer)
+	return p.connect(ctx, r, tools{store: store, lock: lock, conn: conn}, prefer)
 }
 
 // reclaim clears away a dead attachment of the same key and returns the
@@ -165,8 +165,8 @@ func (p *Plugin) reclaim(store *state.Store, conn *nlmsg.Conn, key state.Key) ([
 }
 
 // connect is the part of ADD that has side effects, and undoes them on error.
-func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, conn *nlmsg.Conn, prefer []netip.Addr) (result *cniproto.Result, err error) {
-	key := r.call.key()
+func (p *Plugin) connect(ctx context.Context, r *request, t tools, prefer []netip.Addr) (result *cniproto.Result, err error) {
+	key, store, conn := r.call.key(), t.store, t.conn
 	undo := undoList{}
 	defer func() {
 		if err != nil {
@@ -213,7 +213,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, store *state.Store, co
 	if err := l.chooseOffload(conn, r.options, up4, up6); err != nil {
 		return nil, err
 	}
-	t := tools{store: store, conn: conn, tree: sysctl.OpenTree()}
+	t.tree = sysctl.OpenTree()
 	defer t.tree.Close()
 	if t.programs, err = p.openPrograms(store, conn, r.options); err != nil {
 		return nil, err

@@ -75,9 +75,10 @@ func (p *Plugin) repairRoutes(store *state.Store, conn *nlmsg.Conn, attached []*
 			continue
 		}
 		done[l.gatewayIf] = true
-		index, _, _, err := ensureGatewayInterface(conn, tree, l.gatewayIf)
+		var gw gateway
+		err := ensureGatewayInterface(conn, tree, l.gatewayIf, &gw)
 		if err == nil {
-			err = p.mendHostRoutes(store, conn, l.gatewayIf, index)
+			err = p.mendHostRoutes(store, conn, l.gatewayIf, gw.index)
 		}
 		errs = append(errs, err)
 	}

@@ -23,6 +23,7 @@ import (
 // tools are what an ADD works with; who made them closes them.
 type tools struct {
 	store    *state.Store
+	lock     *state.Lock // the attachment's
 	conn     *nlmsg.Conn
 	tree     *sysctl.Tree
 	programs *datapath.Handle // nil on a host without eBPF, or for a network that wants none
@@ -35,13 +36,12 @@ type tools struct {
 // half, then the container's, so that nothing can be sent before it can be
 // answered. It returns the address of the shared interface.
 func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.HardwareAddr, error) {
-	gatewayIndex, gatewayMAC, created, err := ensureGatewayInterface(t.conn, t.tree, l.gatewayIf)
-	if err != nil {
-		return nil, err
-	}
+	var gw gateway
+	undo.add(func() error { return undoGateway(t, l, &gw) })
 	if l.limits.egress.rate != 0 {
 		undo.add(func() error { return deleteIfb(t.conn, l.key, nil) })
 	}
+	var err error
 	if l.hostIndex, err = createPair(t.conn, r.ns, l, t.programs != nil); err != nil {
 		return nil, err
 	}
@@ -67,11 +67,16 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 			return nil, err
 		}
 	}
-	fresh, err := wireHost(t.conn, t.tree, l, l.hostIndex, gatewayIndex)
-	if err != nil {
+	if err := t.lock.Share(gatewayLock(l.gatewayIf), p.LockTimeout); err != nil {
+		return nil, busy(err)
+	}
+	if err := ensureGatewayInterface(t.conn, t.tree, l.gatewayIf, &gw); err != nil {
+		return nil, err
+	}
+	if err := wireHost(t.conn, t.tree, l, l.hostIndex, &gw); err != nil {
 		return nil, explainHost(err, t.store, l)
 	}
-	if created || fresh {
+	if gw.fresh() {
 		if err := awaitLocal(t.conn, l.onHost); err != nil {
 			return nil, cniproto.Wrap(cniproto.CodeNetlink, "configure "+l.gatewayIf, err)
 		}
@@ -112,16 +117,16 @@ func (p *Plugin) wire(t tools, r *request, l *layout, undo *undoList) (net.Hardw
 	if _, err := rtnl.Link(t.conn, l.hostIf); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeNetlink, "look at "+l.hostIf, err)
 	}
-	if created || fresh {
+	if gw.fresh() {
 		// It is the network's first, or somebody had deleted the interface or
 		// its address, and with that went the routes of every other attachment
 		// that named it as their source.
 		// One that cannot be mended is not this call's fault; its CHECK tells.
-		if err := p.mendHostRoutes(t.store, t.conn, l.gatewayIf, gatewayIndex); err != nil {
+		if err := p.mendHostRoutes(t.store, t.conn, l.gatewayIf, gw.index); err != nil {
 			p.Log.Warn("mend routes", "interface", l.gatewayIf, "err", err)
 		}
 	}
-	return gatewayMAC, nil
+	return gw.mac, nil
 }
 
 // createPair creates the pair and returns the index of its host end.

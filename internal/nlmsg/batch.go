@@ -19,7 +19,7 @@ var native = binary.NativeEndian
 type Batch struct {
 	buf  []byte
 	msgs []message
-	met  int
+	met  []uint32 // sequence numbers of messages
 
 	transaction bool // of Transaction
 }
@@ -52,7 +52,10 @@ func (b *Batch) Tolerate(errs ...unix.Errno) {
 
 // Met is the number of errors that the kernel answered with and that were
 // tolerated, after Do.
-func (b *Batch) Met() int { return b.met }
+func (b *Batch) Met() int { return len(b.met) }
+
+// MetAt says whether message i, from 0, was answered by such an error.
+func (b *Batch) MetAt(i int) bool { return slices.Contains(b.met, uint32(i+1)) }
 
 // Raw appends a fixed structure of the protocol, such as ifinfomsg.
 func (b *Batch) Raw(p []byte) { b.buf = append(b.buf, p...) }

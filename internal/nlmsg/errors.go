@@ -37,7 +37,7 @@ func (b *Batch) opError(seq uint32, p []byte) error {
 	}
 	errno := unix.Errno(-code)
 	if b.tolerated(seq, errno) {
-		b.met++
+		b.met = append(b.met, seq)
 		return nil
 	}
 	op := &OpError{What: b.msgs[seq-1].what, Errno: errno}
