@@ -12,7 +12,13 @@ import (
 // statusCommand says whether the network can take a container, and what its
 // containers have.
 func statusCommand(e env, f *flags) error {
-	if err := e.invoke(f, "STATUS", current); err != nil {
+	err := e.invoke(f, "STATUS", current)
+	if f.network != "" {
+		if werr := e.plugin().WarnUnrecorded(f.network); err == nil {
+			err = werr
+		}
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintln(e.stdout, "ready")

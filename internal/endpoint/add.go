@@ -178,7 +178,7 @@ func (p *Plugin) connect(ctx context.Context, r *request, t tools, prefer []neti
 	if record.BootID, err = state.BootID(); err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeIO, "identify boot", err)
 	}
-	undo.add(func() error { return p.restoreHost(store) })
+	undo.add(func() error { return p.restoreHost(store, conn) })
 	undo.add(func() error { return store.Remove(key) })
 	given, err := r.ipam.Add(ctx, ipam.Hooks{
 		Claiming: func(c ipam.Claim) error {

@@ -134,7 +134,7 @@ func (p *Plugin) disconnect(ctx context.Context, store *state.Store, conn *nlmsg
 	if err := store.Remove(key); err != nil {
 		return cniproto.Wrap(cniproto.CodeIO, "write state", err)
 	}
-	return cniproto.Wrap(cniproto.CodeNetlink, "restore the host", p.restoreHost(store))
+	return cniproto.Wrap(cniproto.CodeNetlink, "restore the host", p.restoreHost(store, conn))
 }
 
 // release gives back what the attachment holds by its record, even if the

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/state"
 	"github.com/emerita-cni/emerita/internal/sysctl"
 )
@@ -112,12 +113,15 @@ func (p *Plugin) enableForwarding(store *state.Store, tree *sysctl.Tree, l *layo
 // restoreHost undoes the changes of enableForwarding when no attachment is left, and
 // forgets that any needed nftables. What somebody has changed since stays as they want
 // it.
-func (p *Plugin) restoreHost(store *state.Store) error {
+func (p *Plugin) restoreHost(store *state.Store, conn *nlmsg.Conn) error {
 	if !store.HasSysctls() && !store.NeedsTable() {
 		return nil
 	}
 	// Asked first without the lock: of a hundred DELs one is the last.
 	if none, err := store.Empty(); err != nil || !none {
+		return err
+	}
+	if lost, err := unrecorded(store, conn); err != nil || len(lost) > 0 {
 		return err
 	}
 	return p.withSharedLock(store, func() error {

@@ -5,7 +5,6 @@ package endpoint
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -37,20 +36,22 @@ func (p *Plugin) GC(ctx context.Context, call Call) error {
 		return cniproto.Wrap(cniproto.CodeNetlink, "open rtnetlink", err)
 	}
 	defer conn.Close()
-	store, err := state.Open(p.StateDir, false)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return cniproto.Wrap(cniproto.CodeIO, "open state", err)
-	}
+	store, err := p.openExisting()
 	if err != nil {
-		store = nil
-	} else {
-		defer store.Close()
+		return err
 	}
-
 	stale, errs := staleKeys(store, conn, call.Config)
 	if err := errors.Join(errs...); err != nil {
 		// What stands is not known, and the address of what stands is not free.
 		return cniproto.Wrap(cniproto.CodeInternal, "collect garbage of network "+call.Config.Name, err)
+	}
+	if store == nil && len(stale) > 0 { // the directory is lost: its locks are needed, and the host is to be tidied
+		if store, err = state.Open(p.StateDir, true); err != nil {
+			return cniproto.Wrap(cniproto.CodeIO, "open state", err)
+		}
+	}
+	if store != nil {
+		defer store.Close()
 	}
 	holders := slices.Clone(call.Config.ValidAttachments)
 	for _, k := range stale {
@@ -66,16 +67,9 @@ func (p *Plugin) GC(ctx context.Context, call Call) error {
 		for _, a := range call.Config.ValidAttachments {
 			keep = append(keep, state.Key{Network: call.Config.Name, ContainerID: a.ContainerID, IfName: a.IfName})
 		}
-		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), p.tidyHost(store))
+		errs = append(errs, store.RemoveTemps(call.Config.Name, keep), removeDamaged(store, conn, call.Config.Name, keep), p.tidyHost(store, conn))
 	}
 	return cniproto.Wrap(cniproto.CodeInternal, "collect garbage of network "+call.Config.Name, errors.Join(errs...))
-}
-
-// tidyHost takes back what no attachment needs any more. It finishes as well what a DEL
-// did not come to that was killed after it had removed the last record.
-func (p *Plugin) tidyHost(store *state.Store) error {
-	return errors.Join(p.forgetNetworks(store), p.unloadPrograms(store),
-		cniproto.Wrap(cniproto.CodeNetlink, "restore the host", p.restoreHost(store)))
 }
 
 // collect disconnects one stale attachment; its address goes by the record, and

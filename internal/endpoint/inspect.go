@@ -65,6 +65,6 @@ func (p *Plugin) CollectDead(ctx context.Context, network string) error {
 			errs = append(errs, p.collect(ctx, store, conn, r.Key))
 		}
 	}
-	errs = append(errs, sweepPrograms(conn), p.tidyHost(store))
+	errs = append(errs, sweepPrograms(conn), removeDamaged(store, conn, network, nil), p.tidyHost(store, conn))
 	return cniproto.Wrap(cniproto.CodeInternal, "collect dead attachments of network "+network, errors.Join(errs...))
 }

@@ -21,9 +21,12 @@ import (
 // table, and the eBPF programs. What is right stays as it is. It goes on after
 // an error, and reports all.
 func (p *Plugin) Repair() error {
+	if err := p.WarnUnrecorded(""); err != nil {
+		return err
+	}
 	store, err := state.Open(p.StateDir, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing is attached
+		return nil // nothing is known to be attached
 	}
 	if err != nil {
 		return cniproto.Wrap(cniproto.CodeIO, "open state", err)

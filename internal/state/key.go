@@ -35,16 +35,24 @@ func (k Key) sum(purpose string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(purpose + "\x00" + k.Network + "\x00" + k.ContainerID + "\x00" + k.IfName))
 }
 
-// Hash is the key's name in the state directory: 26 characters, 130 bits.
+// hashLen is 130 bits of base32.
+const hashLen = 26
+
+// Hash is the key's name in the state directory.
 func (k Key) Hash() string {
 	s := k.sum("attachment")
-	return strings.ToLower(base32Lower.EncodeToString(s[:]))[:26]
+	return strings.ToLower(base32Lower.EncodeToString(s[:]))[:hashLen]
 }
 
 // HostIfName is the name of the host-side interface: 15 characters, the most
 // that IFNAMSIZ allows, 13 of them (65 bits) from the hash.
-func (k Key) HostIfName() string {
-	return hostIfPrefix + k.Hash()[:13]
+func (k Key) HostIfName() string { return hostIfName(k.Hash()) }
+
+func hostIfName(hash string) string { return hostIfPrefix + hash[:13] }
+
+// IsHostIfName says whether an interface has the name that belongs to a key's hash.
+func IsHostIfName(name, hash string) bool {
+	return len(hash) == hashLen && name == hostIfName(hash)
 }
 
 // HostMAC is the address of the host-side interface. It is given in the very

@@ -180,6 +180,33 @@ func (s *Store) RemoveTemps(network string, keep []Key) error {
 	return errors.Join(errs...)
 }
 
+// RemoveDamaged removes the records of a network that cannot be read, but for those whose
+// key's hash keep says so of. Under one that is torn no call is under way: records are
+// written aside, and a second line does not touch the first.
+func (s *Store) RemoveDamaged(network string, keep func(hash string) bool) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("list records: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		name := e.Name()
+		owner, rest, _ := strings.Cut(name, "@")
+		hash, ok := strings.CutSuffix(rest, suffix)
+		if !ok || owner != network || keep(hash) {
+			continue
+		}
+		r, err := s.read(name)
+		if err == nil && (r == nil || fileName(r.Key) != name) {
+			err = os.NewSyscallError("unlink", unix.Unlinkat(s.fd, name, 0))
+		}
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("remove damaged record %q: %w", s.dir+"/"+name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Empty says whether there is no record at all, torn ones included. It reads no
 // more of the directory than it takes to find one, so that a DEL may ask.
 func (s *Store) Empty() (bool, error) {
