@@ -101,10 +101,16 @@ func (p *Plugin) compare(r *request, l *layout) error {
 	if err := sharedObjects(conn, tree, l); err != nil {
 		return err
 	}
+	if err := errors.Join(hasPorts(l), heldElements(l)); err != nil {
+		return err
+	}
 	if l.programs {
 		if err := comparePrograms(conn, l); err != nil {
 			return err
 		}
+	}
+	if err := comparePortPrograms(conn, l); err != nil {
+		return err
 	}
 	if l.limits.any() {
 		if err := compareShape(conn, l); err != nil {

@@ -4,6 +4,7 @@ package endpoint
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -76,6 +77,22 @@ func (p *Plugin) buildTable(store *state.Store, wanted []nft.Network) error {
 		}
 	}
 	return nft.Add(networks, ports)
+}
+
+// heldElements says which set lacks a network of an attachment that needs the table, for
+// CHECK and STATUS.
+func heldElements(l *layout) error {
+	if !l.masquerade && len(l.ports) == 0 {
+		return nil
+	}
+	lacks, err := nft.Lacks(l.networks()...)
+	if err == nil && lacks != "" {
+		err = fmt.Errorf("%s: somebody changed the nftables ruleset: emerita repair puts it back", lacks)
+	}
+	if err != nil {
+		return fmt.Errorf("masquerade: %w", err)
+	}
+	return nil
 }
 
 // networksOf are the networks of recorded attachments.

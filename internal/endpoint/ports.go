@@ -148,9 +148,15 @@ func owns(dir *state.Ports, r *state.Record, p state.Port) (bool, error) {
 	return len(others) == 0, err
 }
 
-// hasPorts says which port of an attachment does not lead to it, for CHECK.
-func hasPorts(l *layout) error {
-	ports := tablePorts(l.key, l.ports)
+// hasPorts says which port of attachments does not lead to them, for CHECK and STATUS.
+func hasPorts(attached ...*layout) error {
+	var ports []nft.Port
+	for _, l := range attached {
+		ports = append(ports, tablePorts(l.key, l.ports)...)
+	}
+	if len(ports) == 0 {
+		return nil
+	}
 	if ok, err := nft.HasPorts(ports); err != nil {
 		return fmt.Errorf("published ports: %w", err)
 	} else if ok {
@@ -158,7 +164,7 @@ func hasPorts(l *layout) error {
 	}
 	for i, p := range ports {
 		if ok, _ := nft.HasPorts(ports[i : i+1]); !ok {
-			return fmt.Errorf("published port: table inet emerita does not lead port %d of %s to %s: somebody changed the nftables ruleset",
+			return fmt.Errorf("published port: table inet emerita does not lead port %d of %s to %s: somebody changed the nftables ruleset: emerita repair puts it back",
 				p.HostPort, p.HostAddr, netip.AddrPortFrom(p.Addr, p.Port))
 		}
 	}

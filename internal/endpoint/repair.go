@@ -111,7 +111,8 @@ func (p *Plugin) repairTable(store *state.Store, attached []*layout) error {
 			return err
 		}
 		if ok, _ := nft.Present(networks...); ok {
-			if ok, _ := nft.HasPorts(ports); ok {
+			lacks, _ := nft.Lacks(networks...)
+			if ok, _ := nft.HasPorts(ports); ok && lacks == "" {
 				return nil
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -89,20 +90,34 @@ func (p *Plugin) shared(call Call, store *state.Store) error {
 	defer conn.Close()
 	tree := sysctl.OpenTree()
 	defer tree.Close()
+	var attached []*layout
 	for _, r := range records {
-		if _, found, err := findHostLink(conn, r.Key, r); r.Phase != state.Ready || err != nil || !found {
-			continue // not attached, or not by now
+		if link, found, err := findHostLink(conn, r.Key, r); err == nil && found && r.Phase == state.Ready {
+			l := layoutOf(r)
+			l.hostIf, l.hostIndex = link.name, link.index
+			attached = append(attached, l)
 		}
-		l := layoutOf(r)
-		if err := sharedObjects(conn, tree, l); err != nil {
-			return limited(call, fmt.Errorf("%w: the next ADD mends it", err))
+	}
+	if len(attached) == 0 {
+		return nil
+	}
+	l := attached[0] // shared by all: one attachment tells
+	if err := sharedObjects(conn, tree, l); err != nil {
+		return limited(call, fmt.Errorf("%w: the next ADD mends it", err))
+	}
+	if err := errors.Join(heldElements(l), hasPorts(attached...)); err != nil {
+		return limited(call, err)
+	}
+	if l.programs {
+		if err := comparePrograms(conn, l); err != nil {
+			return limited(call, err)
 		}
-		if l.programs {
-			if err := comparePrograms(conn, l); err != nil {
-				return limited(call, err)
-			}
-		}
-		return nil // shared by all: one attachment tells
+	}
+	if i := slices.IndexFunc(attached, func(l *layout) bool { return l.loopback }); i >= 0 {
+		l = attached[i] // of those with ports the one that needs most
+	}
+	if err := comparePortPrograms(conn, l); err != nil {
+		return limited(call, err)
 	}
 	return nil
 }
@@ -118,9 +133,6 @@ func sharedObjects(conn *nlmsg.Conn, tree *sysctl.Tree, l *layout) error {
 		return fmt.Errorf("gateway interface %q is down", l.gatewayIf)
 	}
 	if err := hasAddrs(conn, link.Index, l.gatewayIf, hostPrefixes(l.onHost)); err != nil {
-		return err
-	}
-	if err := errors.Join(hasPorts(l), comparePortPrograms(conn, l)); err != nil {
 		return err
 	}
 	ok, err := nft.Present(l.networks()...)

@@ -147,6 +147,35 @@ func TestDamageIsSeenAndMended(t *testing.T) {
 	}
 }
 
+// TestAFlushedSetIsSeenAndMended: networks that are within one another or side by side,
+// and the last one of all, are found in each set as long as it holds them.
+func TestAFlushedSetIsSeenAndMended(t *testing.T) {
+	testutil.Root(t)
+	testutil.EnterHost(t)
+	networks := []Network{
+		network("10.88.0.0/16", true), network("10.88.7.0/24", false), network("10.89.0.0/16", true), network("10.87.0.0/16", false),
+		network("255.255.0.0/16", true), network("fd00:88::/64", true), network("fd00:88:0:1::/64", true), network("10.3.2.1/32", true),
+	}
+	mustLack := func(want string) {
+		t.Helper()
+		if got, err := Lacks(networks...); err != nil || got == "" != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("Lacks: %q, %v, want %q", got, err, want)
+		}
+	}
+	mustLack("set local4")
+	must(t, Replace(networks, nil))
+	mustLack("")
+	for _, set := range []string{"local4", "local6", "masquerade4", "masquerade6", "same4", "same6"} {
+		testutil.Run(t, "nft", "flush set inet emerita "+set)
+		mustPresent(t, true, networks...)
+		mustLack("set " + set + " of table inet emerita lacks network ")
+		must(t, Replace(networks, nil))
+		mustLack("")
+	}
+	testutil.Run(t, "nft", "delete element inet emerita masquerade4 { 10.89.0.0/16 }")
+	mustLack("lacks network 10.89.0.0/16")
+}
+
 func TestReplace(t *testing.T) {
 	testutil.Root(t)
 	testutil.EnterHost(t)

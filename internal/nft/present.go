@@ -81,15 +81,18 @@ func rulesRequest() *nlmsg.Batch {
 	return b
 }
 
-func elementRequest(n Network) *nlmsg.Batch {
+func elementRequest(n Network) *nlmsg.Batch { return keyRequest(networksSet, n.marker()) }
+
+// keyRequest asks for the element of a set that has a key.
+func keyRequest(set string, key []byte) *nlmsg.Batch {
 	b := new(nlmsg.Batch)
-	begin(b, unix.NFT_MSG_GETSETELEM, 0, "get network "+n.Prefix.String()+" from table inet "+tableName)
+	begin(b, unix.NFT_MSG_GETSETELEM, 0, "get element of set "+set+" of table inet "+tableName)
 	b.String(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
-	b.String(unix.NFTA_SET_ELEM_LIST_SET, networksSet)
+	b.String(unix.NFTA_SET_ELEM_LIST_SET, set)
 	b.Nest(unix.NLA_F_NESTED|unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
 		b.Nest(unix.NLA_F_NESTED|unix.NFTA_LIST_ELEM, func() {
 			b.Nest(unix.NLA_F_NESTED|unix.NFTA_SET_ELEM_KEY, func() {
-				b.Bytes(unix.NFTA_DATA_VALUE, n.marker())
+				b.Bytes(unix.NFTA_DATA_VALUE, key)
 			})
 		})
 	})

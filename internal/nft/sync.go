@@ -85,6 +85,9 @@ func standsWith(networks []Network, ports []Port) (bool, error) {
 	if ok, err := Present(networks...); !ok {
 		return false, err
 	}
+	if set, err := Lacks(networks...); set != "" || err != nil {
+		return false, err
+	}
 	held, err := CountPorts()
 	if err != nil || held != len(ports) {
 		return false, err
