@@ -14,6 +14,9 @@ import (
 	"github.com/emerita-cni/emerita/internal/datapath"
 )
 
+// whenStopped is for whoever looks while the switch is off.
+const whenStopped = "acceleration is stopped: emerita flows --start lets it go on"
+
 // flowsCommand prints a line for each direction of the connections whose ends go from
 // socket to socket, or did, or is the switch.
 func flowsCommand(e env, f *flags) error {
@@ -42,7 +45,7 @@ func flowsCommand(e env, f *flags) error {
 	if stopped, err := datapath.AccelerationStopped(); err != nil || !stopped {
 		return cniproto.Wrap(cniproto.CodeIO, "list connections", err)
 	}
-	_, err = fmt.Fprintln(e.stderr, "acceleration is stopped: emerita flows --start lets it go on")
+	_, err = fmt.Fprintln(e.stderr, whenStopped)
 	return err
 }
 

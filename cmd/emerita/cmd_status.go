@@ -4,8 +4,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
+	"github.com/emerita-cni/emerita/internal/datapath"
 	"github.com/emerita-cni/emerita/internal/endpoint"
 )
 
@@ -26,13 +28,36 @@ func statusCommand(e env, f *flags) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
+	stopped, err := accelerationStopped(e, all)
+	if err != nil {
+		return err
+	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ATTACHED\tDEVICE\tFAST PATH\tISOLATION\tHOST ACCESS\tMTU\tOUTSIDE MTU\tBIG TCP\tBANDWIDTH\tLOCAL CONGESTION CONTROL\tACCELERATION")
 	for _, is := range all {
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", is.Attached, is.Device,
-			onOff(is.FastPath), isolation(is), yesNo(!is.HostClosed), is.MTU, is.RouteMTU, size(is.BigTCP), bandwidth(is), congestion(is), onOff(is.Accelerated))
+			onOff(is.FastPath), isolation(is), yesNo(!is.HostClosed), is.MTU, is.RouteMTU, size(is.BigTCP), bandwidth(is), congestion(is), acceleration(is, stopped))
 	}
 	return w.Flush()
+}
+
+// accelerationStopped tells of the switch, if one of them is accelerated.
+func accelerationStopped(e env, all []endpoint.InForce) (bool, error) {
+	if !slices.ContainsFunc(all, func(is endpoint.InForce) bool { return is.Accelerated }) {
+		return false, nil
+	}
+	stopped, err := datapath.AccelerationStopped()
+	if err == nil && stopped {
+		_, err = fmt.Fprintln(e.stderr, whenStopped)
+	}
+	return stopped, err
+}
+
+func acceleration(is endpoint.InForce, stopped bool) string {
+	if is.Accelerated && stopped {
+		return "stopped"
+	}
+	return onOff(is.Accelerated)
 }
 
 func onOff(on bool) string {

@@ -90,11 +90,29 @@ func (h *host) must(verb, id string) string {
 // mustCLI runs the command line, with the configuration on stdin.
 func (h *host) mustCLI(args ...string) {
 	h.t.Helper()
-	cmd := exec.Command("emerita", args...)
-	cmd.Stdin = strings.NewReader(h.config)
-	if out, code := h.outcome(cmd); code != 0 {
+	if out, code := h.cli(args...); code != 0 {
 		h.t.Fatalf("emerita %q: %s", args, out)
 	}
+}
+
+// cli runs the command line, with the configuration on stdin.
+func (h *host) cli(args ...string) (out string, code cniproto.Code) {
+	h.t.Helper()
+	cmd := exec.Command("emerita", args...)
+	cmd.Stdin = strings.NewReader(h.config)
+	return h.outcome(cmd)
+}
+
+// says runs a command line that has to succeed, and returns what it prints.
+func (h *host) says(args ...string) (stdout, stderr string) {
+	h.t.Helper()
+	cmd := exec.Command("emerita", args...)
+	var out, log bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(h.config), &out, &log
+	if err := cmd.Run(); err != nil {
+		h.t.Fatalf("emerita %q: %v, %s%s", args, err, &out, &log)
+	}
+	return out.String(), log.String()
 }
 
 // refused runs a call that has to fail with a code, and returns the error.

@@ -28,8 +28,9 @@ func (h *Handle) EnrolCgroup(path string) error {
 	return bpfsys.AttachCgroup(program, cgroup, bpfsys.SockOps)
 }
 
-// enrols says whether the sockets of a cgroup are enrolled by a program of its own.
-func enrols(path string) (bool, error) {
+// Enrolled says whether the sockets of a cgroup are enrolled by a program of its own. The
+// error wraps fs.ErrNotExist if the cgroup is gone.
+func Enrolled(path string) (bool, error) {
 	cgroup, err := openBelowRoot(path)
 	if err != nil {
 		return false, err

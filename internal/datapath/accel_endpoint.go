@@ -75,13 +75,8 @@ func (h *Handle) decelerate(e Endpoint, forget func(err error, what string)) {
 	forget(sweep(filepath.Join(h.dir, pinAccelFlows), indexOfFlow, func(ifindex int) bool { return ifindex == e.IfIndex }), "connections")
 }
 
-// knowsAccelerated says whether the programs know it, for CHECK.
+// knowsAccelerated says whether the maps know it, for CHECK.
 func (h *Handle) knowsAccelerated(e Endpoint) (bool, error) {
-	if c := e.Acceleration.Cgroup; c != "" {
-		if enrols, err := enrols(c); !enrols || err != nil {
-			return false, err
-		}
-	}
 	if err := h.openAccelerated(); err != nil {
 		return false, err
 	}

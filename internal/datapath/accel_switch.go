@@ -5,6 +5,7 @@ package datapath
 import (
 	"fmt"
 	"io/fs"
+	"path/filepath"
 )
 
 // StopAcceleration ends acceleration until it is started again or the pins go: nothing
@@ -13,7 +14,7 @@ import (
 func StopAcceleration(stop bool) error {
 	m, err := openAccelMap(pinAccelStop)
 	if err == nil && m == nil {
-		err = fmt.Errorf("no network is accelerated: %w", fs.ErrNotExist)
+		err = noSwitch()
 	}
 	if err != nil {
 		return err
@@ -27,6 +28,18 @@ func StopAcceleration(stop bool) error {
 		return fmt.Errorf("switch acceleration: %w", err)
 	}
 	return nil
+}
+
+// noSwitch says why there is none.
+func noSwitch() error {
+	if dir := pinDir(); dir != "" {
+		for _, name := range accelPins() {
+			if there(filepath.Join(dir, name)) {
+				return fmt.Errorf("eBPF pin %q is missing: emerita repair puts it back: %w", filepath.Join(dir, pinAccelStop), fs.ErrNotExist)
+			}
+		}
+	}
+	return fmt.Errorf("no network is accelerated: %w", fs.ErrNotExist)
 }
 
 // AccelerationStopped says whether StopAcceleration is in force.

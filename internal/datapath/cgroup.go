@@ -32,7 +32,7 @@ func openBelowRoot(path string) (int, error) {
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
 	})
 	if err != nil {
-		return -1, fmt.Errorf("open cgroup: %w", &os.PathError{Op: "openat2", Path: path, Err: err})
+		return -1, fmt.Errorf("open cgroup below the root of cgroup v2, %s: %w", root, &os.PathError{Op: "openat2", Path: path, Err: err})
 	}
 	return fd, nil
 }

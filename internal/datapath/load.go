@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -46,10 +48,14 @@ func load() (err error) {
 }
 
 // pinPrograms loads an object and pins its maps, which all builds share, and its
-// programs, which are this build's, in the given order.
+// programs, which are this build's, in the given order. A map whose pin was lost is
+// found again.
 func pinPrograms(dir string, spec *ebpf.CollectionSpec, names ...string) error {
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinByName
+	}
+	if err := restore(dir, slices.Collect(maps.Keys(spec.Maps))); err != nil {
+		return errors.Join(ErrUnavailable, err)
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}})
 	if err != nil {

@@ -38,6 +38,10 @@ const (
 	pinPublished  = "published"
 	pinLoopback   = "loopback"
 
+	pinConversations = "conversations"
+	pinLedSockets    = "led_sockets"
+	pinDatagrams     = "datagrams"
+
 	pinAccelSockets  = "accel_sockets"
 	pinAccelPeers    = "accel_peers"
 	pinAccelFlows    = "accel_flows"
@@ -45,6 +49,7 @@ const (
 	pinAccelTurns    = "accel_turns"
 	pinAccelReader   = "accel_reader"
 	pinAccelStop     = "accel_stop"
+	pinAccelServices = "accel_services"
 )
 
 // isBPFFS says whether a bpffs is mounted at a path.

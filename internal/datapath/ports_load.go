@@ -51,14 +51,17 @@ func (h *Handle) HasPorts() bool {
 	return there(h.portLink(last)) && there(filepath.Join(programDir(h.dir), last)) && there(filepath.Join(h.dir, pinLoopback))
 }
 
-// hasAllLinks looks at each link, which CHECK has the time for.
-func (h *Handle) hasAllLinks() bool {
-	for _, hook := range portHooks() {
-		if !there(h.portLink(hook.name)) {
-			return false
-		}
+// hasAllPorts looks at each link, and at each map if this build's programs are those that
+// are loaded: CHECK has the time for it.
+func (h *Handle) hasAllPorts() bool {
+	var names []string
+	if there(filepath.Join(programDir(h.dir), pinTo)) {
+		names = portPins()
 	}
-	return true
+	for _, hook := range portHooks() {
+		names = append(names, filepath.Base(h.portLink(hook.name)))
+	}
+	return !slices.ContainsFunc(names, func(name string) bool { return !there(filepath.Join(h.dir, name)) })
 }
 
 func there(path string) bool { return unix.Access(path, unix.F_OK) == nil }

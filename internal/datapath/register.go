@@ -137,20 +137,15 @@ func sameHolder(a, b []byte) bool {
 	return string(a[:4]) == string(b[:4]) && string(a[8:16]) == string(b[8:16])
 }
 
-// Knows says whether the programs know a container, and all of it, for CHECK.
+// Knows says whether the maps know a container, and all of it, for CHECK. What they
+// need besides is for Lost and Enrolled to say.
 func (h *Handle) Knows(e Endpoint) (bool, error) {
 	v := make([]byte, interfaceSize)
 	err := h.interfaces.Lookup(indexKey(e.IfIndex), v)
 	if errors.Is(err, unix.ENOENT) || err == nil && string(v) != string(interfaceValue(e)) {
 		return false, nil
 	}
-	if e.Congestion != nil && !h.HasCongestion() {
-		return false, nil
-	}
 	if e.Acceleration != nil {
-		if !h.HasAcceleration(e.Acceleration.Cgroup == "") {
-			return false, nil
-		}
 		if known, err := h.knowsAccelerated(e); !known || err != nil {
 			return false, err
 		}

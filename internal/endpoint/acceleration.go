@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -150,10 +151,34 @@ func (p *Plugin) accelerateAgain(h *datapath.Handle, l *layout) error {
 	}
 	if c := l.acceleration.Cgroup; c != "" {
 		if err := h.EnrolCgroup(c); err != nil {
-			p.Log.Warn("new connections of "+l.key.String()+" are not accelerated", "err", err)
+			p.Log.Warn("new connections of "+l.key.String()+" are not accelerated", "err", ofCgroup(err))
 		}
 	}
 	return h.Accelerate(endpointOf(l))
+}
+
+// ofCgroup says the mend when a cgroup is gone.
+func ofCgroup(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: connect the container anew (DEL, ADD) with the cgroup that it has now", err)
+	}
+	return err
+}
+
+// compareCgroup looks for the program on an attachment's own cgroup, for CHECK. STATUS
+// does not ask: a container that has just ended has no cgroup any more, and no DEL yet.
+func compareCgroup(l *layout) error {
+	if l.acceleration == nil || l.acceleration.Cgroup == "" {
+		return nil
+	}
+	enrolled, err := datapath.Enrolled(l.acceleration.Cgroup)
+	if err != nil {
+		return fmt.Errorf("new connections are not accelerated: %w", ofCgroup(err))
+	}
+	if !enrolled {
+		return fmt.Errorf("eBPF program is missing on cgroup %q below the root of cgroup v2: emerita repair puts it back", l.acceleration.Cgroup)
+	}
+	return nil
 }
 
 // reloadAcceleration gives accelerated attachments this build's programs, after the pins

@@ -105,7 +105,7 @@ func (p *Plugin) compare(r *request, l *layout) error {
 		return err
 	}
 	if l.programs {
-		if err := comparePrograms(conn, l); err != nil {
+		if err := errors.Join(comparePrograms(conn, l), compareCgroup(l)); err != nil {
 			return err
 		}
 	}

@@ -58,6 +58,9 @@ func (p *Plugin) openToPrograms(t tools, l *layout) error {
 	}
 	err := p.loadPorts(t.store, h, insists)
 	if perr := h.Publish(cookieOf(t.conn), l.hostIndex, programPorts(l)); perr != nil && (err == nil || !errors.Is(perr, fs.ErrNotExist)) {
+		if errors.Is(perr, fs.ErrNotExist) {
+			perr = fmt.Errorf("%w: emerita repair puts it back", perr)
+		}
 		return cniproto.Wrap(cniproto.CodeNetlink, "publish ports in the eBPF maps", perr)
 	}
 	if err != nil {

@@ -215,9 +215,34 @@ func comparePrograms(conn *nlmsg.Conn, l *layout) error {
 		return fmt.Errorf("eBPF data path: %w: emerita repair puts it back", err)
 	}
 	defer h.Close()
+	if lost := h.Lost(endpointOf(l)); lost != "" {
+		return lostPin(lost)
+	}
 	known, err := h.Knows(endpointOf(l))
 	if err == nil && !known {
 		err = fmt.Errorf("the eBPF maps do not know %s: emerita repair tells them", l.key)
 	}
 	return err
+}
+
+// losesPin says which pin is missing that one of some attachments needs, for STATUS.
+func losesPin(attached []*layout) error {
+	h, err := datapath.OpenMaps()
+	if err != nil {
+		return nil // comparePrograms has said it, of one that has programs
+	}
+	defer h.Close()
+	for _, l := range attached {
+		if !l.programs {
+			continue
+		}
+		if lost := h.Lost(endpointOf(l)); lost != "" {
+			return lostPin(lost)
+		}
+	}
+	return nil
+}
+
+func lostPin(path string) error {
+	return fmt.Errorf("eBPF pin %q is missing: emerita repair puts it back", path)
 }

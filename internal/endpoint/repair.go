@@ -129,6 +129,9 @@ func (p *Plugin) repairPrograms(store *state.Store, conn *nlmsg.Conn, attached [
 		return nil
 	}
 	return p.withSharedLock(store, func() error {
+		if err := datapath.Restore(); err != nil {
+			return err
+		}
 		h, _, err := datapath.OpenOrLoad()
 		if err != nil {
 			return err

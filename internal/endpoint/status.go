@@ -113,6 +113,9 @@ func (p *Plugin) shared(call Call, store *state.Store) error {
 			return limited(call, err)
 		}
 	}
+	if err := losesPin(attached); err != nil {
+		return limited(call, err)
+	}
 	if i := slices.IndexFunc(attached, func(l *layout) bool { return l.loopback }); i >= 0 {
 		l = attached[i] // of those with ports the one that needs most
 	}
