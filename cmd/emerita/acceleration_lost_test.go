@@ -175,3 +175,48 @@ func (h *host) pin(pattern string) string {
 	}
 	return all[0]
 }
+
+// TestAccelerationBPFFSLater: the host's bpffs is mounted when containers are attached
+// whose programs are pinned on our own. There they stay, until the last one goes.
+func TestAccelerationBPFFSLater(t *testing.T) {
+	t.Parallel()
+	testutil.Needs(t, testutil.SockMapLink, testutil.SockOps, testutil.Cgroup2)
+	h := newHost(t)
+	testutil.Netns(t, "c")
+	testutil.Run(t, "umount", "-l", "/sys/fs/bpf")
+	h.config = acceleratedConfig(1, accelerated)
+	h.must("ADD", "a")
+	h.must("ADD", "b")
+	k := startTalk(t, "a", "b", "10.1.0.3", "10.1.0.3", false)
+	exchange(t, k.client, 100, 100)
+	testutil.Run(t, "mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+	late := func(when, want string) {
+		t.Helper()
+		h.whole(when)
+		exchange(t, k.client, 100, 100)
+		if got := h.paths(k.client); got != want {
+			t.Errorf("%s: an old connection is %q, want %q", when, got, want)
+		}
+	}
+	late("mounted", "socket socket")
+	h.mustCLI("repair")
+	late("repair", "socket socket")
+	h.must("ADD", "c")
+	other := k.dial("c", k.client.RemoteAddr().String())
+	exchange(t, other, 100, 100)
+	if got := h.paths(other); got != "socket socket" {
+		t.Errorf("from a later container: %q", got)
+	}
+	h.mustCLI("flows", "--stop")
+	h.mustCLI("repair")
+	late("stopped", "tcp tcp")
+	for _, id := range []string{"a", "b", "c"} {
+		h.must("DEL", id)
+	}
+	h.mustCLI("gc", "--keep-none")
+	for _, left := range []string{"/run/emerita", pins} {
+		if _, err := os.Lstat(left); err == nil {
+			t.Errorf("%s is there after the last GC", left)
+		}
+	}
+}

@@ -97,16 +97,22 @@ func Available() error {
 	return m.Close()
 }
 
-// Unload removes all pins, and the bpffs if it is ours. Programs that are
-// attached stay so, with their maps.
+// Unload removes all pins, wherever there are some, and the bpffs if it is ours. Programs
+// that are attached stay so, with their maps.
 func Unload() error {
-	dir := pinDir()
-	if dir == "" {
-		return nil
+	var errs []error
+	for _, root := range []string{systemFS, ownFS} {
+		if isBPFFS(root) {
+			errs = append(errs, unload(filepath.Join(root, layoutDir)))
+		}
 	}
+	return errors.Join(errs...)
+}
+
+func unload(dir string) error {
 	if err := trusted(dir); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return unmountOwn(dir)
 		}
 		return err
 	}
@@ -116,12 +122,13 @@ func Unload() error {
 	return unmountOwn(dir)
 }
 
-// unmountOwn removes the bpffs of a pin directory that is gone, if it is ours.
+// unmountOwn removes the bpffs of a pin directory that is gone, if it is ours. Who looks
+// into it just now does not keep it.
 func unmountOwn(dir string) error {
 	if filepath.Dir(dir) != ownFS {
 		return nil
 	}
-	if err := unix.Unmount(ownFS, 0); err != nil {
+	if err := unix.Unmount(ownFS, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount %s: %w", ownFS, err)
 	}
 	removeOwnFS()

@@ -17,7 +17,10 @@ import (
 var ErrUnavailable = errors.New("eBPF data path unavailable")
 
 // The places of the pins. The host's bpffs is taken where there is one, else
-// one of our own, because mounting on /sys/fs/bpf is the operator's business.
+// one of our own, because mounting on /sys/fs/bpf is the operator's business. Ours stays
+// the one in use while it has pins, although the host's is mounted meanwhile: containers
+// whose programs and maps are in two places would not know of each other. It goes with
+// the last attachment, and with a reboot.
 const (
 	systemFS = "/sys/fs/bpf"
 	ownFS    = "/run/emerita/bpf"
@@ -61,6 +64,10 @@ func isBPFFS(path string) bool {
 // pinDir is the directory of the pins, whether it exists or not; empty if no
 // bpffs is mounted.
 func pinDir() string {
+	// Looked for first, and in vain on most hosts, at the cost of one call.
+	if own := filepath.Join(ownFS, layoutDir); there(own) && isBPFFS(ownFS) {
+		return own
+	}
 	for _, root := range []string{systemFS, ownFS} {
 		if isBPFFS(root) {
 			return filepath.Join(root, layoutDir)
