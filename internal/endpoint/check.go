@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -62,7 +61,12 @@ func (p *Plugin) Check(ctx context.Context, call Call) error {
 	}
 	l := layoutOf(record)
 	l.routes = ownRoutes(r.prev, l)
-	if err := p.compare(r, l); err != nil {
+	was, _ := cniproto.DecodeResult(record.Result, cniproto.Current) // a lost line of the record is no fault
+	says, err := claimsOf(r, l, was)
+	if err == nil {
+		err = p.compare(r, l, says)
+	}
+	if err != nil {
 		return drift(call, err)
 	}
 	return cniproto.Wrap(cniproto.CodeIPAM, "check addresses",
@@ -73,19 +77,8 @@ func drift(call Call, err error) error {
 	return cniproto.Errorf(cniproto.CodeNetlink, "check "+call.key().String(), "%w", err)
 }
 
-// ownRoutes are the routes of prevResult by way of a next hop of ours.
-func ownRoutes(prev *cniproto.Result, l *layout) []cniproto.Route {
-	var out []cniproto.Route
-	for _, r := range prev.Routes {
-		if slices.ContainsFunc(l.ips, func(ip cniproto.IPConfig) bool { return ip.Gateway == r.GW }) {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
 // compare looks at both halves of the attachment, and at what it shares.
-func (p *Plugin) compare(r *request, l *layout) error {
+func (p *Plugin) compare(r *request, l *layout, says *claims) error {
 	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
@@ -120,7 +113,10 @@ func (p *Plugin) compare(r *request, l *layout) error {
 	if err := compareHost(conn, tree, host, l); err != nil {
 		return err
 	}
-	return r.ns.Do(func() error { return compareContainer(r, l, host) })
+	if err := says.onHost(conn, host); err != nil {
+		return err
+	}
+	return r.ns.Do(func() error { return compareContainer(l, host, says) })
 }
 
 func compareHost(conn *nlmsg.Conn, tree *sysctl.Tree, host rtnl.LinkInfo, l *layout) error {
@@ -160,7 +156,7 @@ func leadsTo(near map[netip.Addr]net.HardwareAddr, addr netip.Addr, mac net.Hard
 	return nil
 }
 
-func compareContainer(r *request, l *layout, host rtnl.LinkInfo) error {
+func compareContainer(l *layout, host rtnl.LinkInfo, says *claims) error {
 	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
@@ -177,34 +173,22 @@ func compareContainer(r *request, l *layout, host rtnl.LinkInfo) error {
 	if !link.Up {
 		return fmt.Errorf("container interface %q is down", ifname)
 	}
-	index := -1
-	for i, iface := range r.prev.Interfaces {
-		if iface.Name == ifname && iface.Sandbox != "" {
-			index = i
-		}
-	}
-	if index < 0 {
-		return fmt.Errorf("prevResult does not list the container interface %q", ifname)
-	}
-	if mac := r.prev.Interfaces[index].Mac; mac != "" && !strings.EqualFold(mac, link.MAC.String()) {
-		return fmt.Errorf("container interface %q has address %s, prevResult says %s", ifname, link.MAC, mac)
+	if err := claimedMAC("container interface", ifname, says.containerMAC, link.MAC); err != nil {
+		return err
 	}
 	if err := compareNextHops(conn, link, l); err != nil {
 		return err
 	}
-	var addrs []netip.Prefix
-	for _, ip := range r.prev.IPs {
-		if ip.Interface != nil && *ip.Interface == index {
-			addrs = append(addrs, ip.Address)
-		}
-	}
-	if err := hasAddrs(conn, link.Index, ifname, addrs); err != nil {
+	if err := hasAddrs(conn, link.Index, ifname, says.addrs); err != nil {
 		return err
 	}
 	if err := hasRoutes(conn, link.Index, ifname, l.linkRoutes(link.Index)); err != nil {
 		return err
 	}
-	return hasRoutes(conn, 0, ifname, l.farRoutes(link.Index))
+	if err := hasRoutes(conn, 0, ifname, l.farRoutes(link.Index)); err != nil {
+		return err
+	}
+	return says.nextHops(conn, link)
 }
 
 // compareNextHops looks at what carries packets between the container and the
