@@ -73,6 +73,18 @@ func TestAccelerationPinLost(t *testing.T) {
 		c.Close()
 	}
 
+	for _, link := range []string{"accel_enrol_link", "accel_verdict_link"} {
+		h.detach(link)
+		h.missing(link)
+		h.mustCLI("repair")
+		h.whole("repair of a detached " + link)
+		c := k.dial("a", k.client.RemoteAddr().String())
+		exchange(t, c, 300, 300)
+		if got := h.paths(c); got != "socket socket" {
+			t.Errorf("%s detached, repair: a new connection is %q", link, got)
+		}
+	}
+
 	// Stopped it stays, whatever is lost.
 	h.mustCLI("flows", "--stop")
 	testutil.Run(t, "rm", filepath.Join(pins, "accel_stop"))
@@ -162,6 +174,19 @@ func (h *host) offCgroup(path string) {
 	}
 	defer program.Close()
 	if err := bpflink.RawDetachProgram(bpflink.RawDetachProgramOptions{Target: int(dir.Fd()), Program: program, Attach: ebpf.AttachCGroupSockOps}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// detach ends a link, of which the pin stays.
+func (h *host) detach(name string) {
+	h.t.Helper()
+	l, err := bpflink.LoadPinnedLink(h.pin(name), nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Detach(); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -80,6 +80,31 @@ func (fd FD) Linked() (uint32, error) {
 	return is.program, nil
 }
 
+// Kinds of links of which Detached knows what they hang on (enum bpf_link_type).
+const (
+	linkCgroup  = unix.BPF_LINK_TYPE_CGROUP
+	linkSockMap = 14 // Linux 6.10
+)
+
+// Detached says whether a link to a cgroup or a map hangs on nothing any more, because
+// somebody detached it (BPF_LINK_DETACH): its pin stays, and it can do nothing more.
+func (fd FD) Detached() (bool, error) {
+	var is struct { // the beginning of struct bpf_link_info
+		typ, id, program, _ uint32
+		target              [2]uint32 // a cgroup's identifier, or that of a map and another field
+	}
+	if err := fd.describe(unsafe.Pointer(&is), unsafe.Sizeof(is)); err != nil {
+		return false, fmt.Errorf("describe link: %w", err)
+	}
+	switch is.typ {
+	case linkCgroup:
+		return is.target == [2]uint32{}, nil
+	case linkSockMap:
+		return is.target[0] == 0, nil
+	}
+	return false, nil
+}
+
 // Exists says whether there is a program of an identifier.
 func Exists(program uint32) bool {
 	fd, err := byID(program)
@@ -89,7 +114,8 @@ func Exists(program uint32) bool {
 	return err == nil
 }
 
-// UpdateLink puts another program in the place of a link's, atomically.
+// UpdateLink puts another program in the place of a link's, atomically. The error wraps
+// unix.ENOLINK if it is Detached.
 func (fd FD) UpdateLink(program FD) error {
 	attr := struct{ link, program, flags, old uint32 }{link: uint32(fd), program: uint32(program)}
 	if _, errno := call(unix.BPF_LINK_UPDATE, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); errno != 0 {

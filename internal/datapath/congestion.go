@@ -91,12 +91,15 @@ func openCgroup(path string) (int, error) {
 }
 
 // linkTo makes a pinned link of a program to an open target, or gives the program to the
-// one that there is.
+// one that there is, unless somebody has detached that.
 func linkTo(program bpfsys.FD, pin string, target int, at bpfsys.AttachType) error {
 	l, err := bpfsys.Open(pin)
 	if err == nil {
-		defer l.Close()
-		return l.UpdateLink(program)
+		err = l.UpdateLink(program)
+		l.Close()
+		if errors.Is(err, unix.ENOLINK) { // of no use any more
+			err = errors.Join(remove(pin), fs.ErrNotExist)
+		}
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -32,16 +32,16 @@ func accelPins() []string {
 	}
 }
 
-// Lost is the path of a pin that a container with programs needs and that is not there,
-// empty if all are. Programs that run do without most of them; those that are loaded
+// Lost says which pin a container with programs needs is not there, or which link is
+// detached: nil if none is. Programs that run do without most of them; those that are loaded
 // next, and commands, do not. Which maps there are depends on the build: while only
 // another one's programs are loaded, that is for the next ADD, which loads this one's.
-func (h *Handle) Lost(e Endpoint) string {
+func (h *Handle) Lost(e Endpoint) error {
 	var names []string
 	if there(filepath.Join(programDir(h.dir), pinTo)) {
 		names = endpointPins()
 	} else if all, _ := filepath.Glob(filepath.Join(h.dir, "programs-*", pinTo)); len(all) == 0 {
-		return filepath.Join(programDir(h.dir), pinTo)
+		return lostPin(filepath.Join(programDir(h.dir), pinTo))
 	}
 	maps := len(names) > 0
 	if e.Congestion != nil {
@@ -53,13 +53,35 @@ func (h *Handle) Lost(e Endpoint) string {
 		}
 		names = append(names, h.accelLinks(a.Cgroup == "")...)
 	}
+	return h.lost(names)
+}
+
+func (h *Handle) lost(names []string) error {
 	for _, name := range names {
-		if path := filepath.Join(h.dir, name); !there(path) {
-			return path
+		path := filepath.Join(h.dir, name)
+		if !there(path) {
+			return lostPin(path)
+		}
+		if !strings.HasSuffix(name, "_link") {
+			continue
+		}
+		l, err := bpfsys.Open(path)
+		if err != nil {
+			return err
+		}
+		detached, err := l.Detached()
+		l.Close()
+		if detached {
+			err = fmt.Errorf("eBPF link %q is detached", path)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return ""
+	return nil
 }
+
+func lostPin(path string) error { return fmt.Errorf("eBPF pin %q is missing", path) }
 
 // accelLinks are the names of the links of socket acceleration. That of the program which
 // counts is not there where the kernel refuses it, which a build has noted then.

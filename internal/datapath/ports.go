@@ -113,7 +113,7 @@ func (h *Handle) remove(fd *bpfsys.FD, pin string, all bpfsys.Entries) error {
 // maps, and those on the cgroup root if a loopback address leads to it.
 func (h *Handle) Published(netnsCookie uint64, ifindex int, ports []Port) (bool, error) {
 	loop := looped(netnsCookie, ifindex, ports)
-	if loop.Count > 0 && !h.hasAllPorts() {
+	if loop.Count > 0 && h.LostPorts() != nil {
 		return false, nil
 	}
 	known, err := h.knows(&h.published, pinPublished, opened(ifindex, ports))

@@ -51,9 +51,8 @@ func (h *Handle) HasPorts() bool {
 	return there(h.portLink(last)) && there(filepath.Join(programDir(h.dir), last)) && there(filepath.Join(h.dir, pinLoopback))
 }
 
-// hasAllPorts looks at each link, and at each map if this build's programs are those that
-// are loaded: CHECK has the time for it.
-func (h *Handle) hasAllPorts() bool {
+// LostPorts is Lost for what ports on loopback addresses need.
+func (h *Handle) LostPorts() error {
 	var names []string
 	if there(filepath.Join(programDir(h.dir), pinTo)) {
 		names = portPins()
@@ -61,7 +60,7 @@ func (h *Handle) hasAllPorts() bool {
 	for _, hook := range portHooks() {
 		names = append(names, filepath.Base(h.portLink(hook.name)))
 	}
-	return !slices.ContainsFunc(names, func(name string) bool { return !there(filepath.Join(h.dir, name)) })
+	return h.lost(names)
 }
 
 func there(path string) bool { return unix.Access(path, unix.F_OK) == nil }

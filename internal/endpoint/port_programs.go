@@ -138,11 +138,19 @@ func comparePortPrograms(conn *nlmsg.Conn, l *layout) error {
 		return fmt.Errorf("published ports: %w: emerita repair puts the eBPF programs back", err)
 	}
 	defer h.Close()
-	known, err := h.Published(cookieOf(conn), l.hostIndex, ports)
-	if err == nil && !known {
-		err = errors.New("published ports: the eBPF programs do not know them, or are gone: emerita repair puts them back")
+	if l.loopback {
+		if err := h.LostPorts(); err != nil {
+			return fmt.Errorf("published ports: %w: emerita repair puts it back", err)
+		}
 	}
-	return err
+	known, err := h.Published(cookieOf(conn), l.hostIndex, ports)
+	if err != nil {
+		return fmt.Errorf("published ports: %w", err)
+	}
+	if !known {
+		return errors.New("published ports: the eBPF maps do not know them: emerita repair tells them")
+	}
+	return nil
 }
 
 // somewhere is an address of a family that is neither loopback nor unspecified.

@@ -215,8 +215,8 @@ func comparePrograms(conn *nlmsg.Conn, l *layout) error {
 		return fmt.Errorf("eBPF data path: %w: emerita repair puts it back", err)
 	}
 	defer h.Close()
-	if lost := h.Lost(endpointOf(l)); lost != "" {
-		return lostPin(lost)
+	if err := h.Lost(endpointOf(l)); err != nil {
+		return fmt.Errorf("%w: emerita repair puts it back", err)
 	}
 	known, err := h.Knows(endpointOf(l))
 	if err == nil && !known {
@@ -232,17 +232,17 @@ func losesPin(attached []*layout) error {
 		return nil // comparePrograms has said it, of one that has programs
 	}
 	defer h.Close()
+	type needs struct{ congestion, acceleration, root bool }
+	seen := map[needs]bool{}
 	for _, l := range attached {
-		if !l.programs {
+		n := needs{l.congestion != nil, l.acceleration != nil, l.acceleration != nil && l.acceleration.Cgroup == ""}
+		if !l.programs || seen[n] {
 			continue
 		}
-		if lost := h.Lost(endpointOf(l)); lost != "" {
-			return lostPin(lost)
+		seen[n] = true
+		if err := h.Lost(endpointOf(l)); err != nil {
+			return fmt.Errorf("%w: emerita repair puts it back", err)
 		}
 	}
 	return nil
-}
-
-func lostPin(path string) error {
-	return fmt.Errorf("eBPF pin %q is missing: emerita repair puts it back", path)
 }
