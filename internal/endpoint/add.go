@@ -207,6 +207,9 @@ func (p *Plugin) connect(ctx context.Context, r *request, t tools, prefer []neti
 		return nil, err
 	}
 	up4, up6 := findUplinks(conn, l)
+	if err := checkHost(conn, l, up4, up6); err != nil {
+		return nil, err
+	}
 	if err := l.chooseMTU(r.options.MTU, up4, up6); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,8 @@ type uplink struct {
 	name string // empty without one
 	mtu  int    // bytes: the interface's, or the route's if that is smaller
 
+	gateway netip.Addr // next hop of the default route, if it has one
+
 	gso, gso4 int // bytes: the largest packet that it takes whole, and of IPv4
 }
 
@@ -47,7 +49,7 @@ func findUplink(c *nlmsg.Conn, v4 bool, known *rtnl.LinkInfo) uplink {
 	if known.Loopback {
 		return none
 	}
-	up := uplink{name: known.Name, mtu: known.MTU, gso: known.Offload.GSO, gso4: known.Offload.GSO4}
+	up := uplink{name: known.Name, mtu: known.MTU, gateway: r.Gateway, gso: known.Offload.GSO, gso4: known.Offload.GSO4}
 	if r.MTU != 0 {
 		up.mtu = min(up.mtu, r.MTU)
 	}

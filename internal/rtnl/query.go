@@ -28,6 +28,7 @@ type LinkInfo struct {
 	Up        bool
 	PeerIndex int // of a veth's other end, in its own namespace
 	Loopback  bool
+	NoARP     bool // it has no neighbours to be asked for
 	Offload   Offload
 }
 
@@ -72,6 +73,7 @@ func parseLink(p []byte) LinkInfo {
 		Up:    nlmsg.Uint32(p[8:])&unix.IFF_UP != 0,
 
 		Loopback: nlmsg.Uint32(p[8:])&unix.IFF_LOOPBACK != 0,
+		NoARP:    nlmsg.Uint32(p[8:])&unix.IFF_NOARP != 0,
 	}
 	for typ, v := range nlmsg.Attrs(p[unix.SizeofIfInfomsg:]) {
 		switch typ {
@@ -148,22 +150,32 @@ func Routes(c *nlmsg.Conn, index int) ([]Route, error) {
 
 // RouteTo asks which route a packet to an address would take from here.
 func RouteTo(c *nlmsg.Conn, dst netip.Addr) (Route, error) {
-	r, _, err := routeTo(c, dst)
+	r, _, err := routeTo(c, dst, 0)
 	return r, err
 }
 
 // IsLocal says whether the namespace takes packets to an address for itself.
 func IsLocal(c *nlmsg.Conn, dst netip.Addr) (bool, error) {
-	_, kind, err := routeTo(c, dst)
+	_, kind, err := routeTo(c, dst, 0)
 	return kind == unix.RTN_LOCAL, err
 }
 
-func routeTo(c *nlmsg.Conn, dst netip.Addr) (found Route, kind uint8, err error) {
+// fibMatch is RTM_F_FIB_MATCH of include/uapi/linux/rtnetlink.h: the entry of the routing
+// table (Linux 4.13), not what it comes to for this address.
+const fibMatch = 0x2000
+
+// Match asks for the entry of the routing tables that an address matches, and its kind,
+// unix.RTN_LOCAL for one of the namespace's own, which is on the link of the entry.
+// An address that nothing leads to is an error.
+func Match(c *nlmsg.Conn, dst netip.Addr) (Route, uint8, error) { return routeTo(c, dst, fibMatch) }
+
+func routeTo(c *nlmsg.Conn, dst netip.Addr, flags uint32) (found Route, kind uint8, err error) {
 	var b nlmsg.Batch
 	b.Begin(unix.RTM_GETROUTE, 0, "get route to "+dst.String())
 	p := make([]byte, unix.SizeofRtMsg)
 	p[0] = family(dst)
 	p[1] = byte(dst.BitLen())
+	binary.NativeEndian.PutUint32(p[8:], flags)
 	b.Raw(p)
 	b.Addr(unix.RTA_DST, dst)
 	err = c.Get(&b, func(_ uint16, p []byte) error {
