@@ -85,6 +85,45 @@ func undoGateway(t tools, l *layout, gw *gateway) error {
 	return t.conn.Do(&b)
 }
 
+// clearGateways takes gateway addresses from interfaces of the operator's when nothing is
+// attached: those that have the mark, which a kernel before 5.18 does not keep. The shared
+// interface of Emerita's own stays with its addresses, for the next container.
+func clearGateways(store *state.Store, conn *nlmsg.Conn) error {
+	if none, err := store.Empty(); err != nil || !none {
+		return err
+	}
+	marked, err := rtnl.MarkedAddrs(conn)
+	errs := []error{err}
+	for index, addrs := range marked {
+		link, err := rtnl.LinkAt(conn, index)
+		if err == nil && !slices.Equal(link.MAC, gatewayMAC(link.Name)) {
+			err = clearGateway(store, conn, link, addrs)
+		}
+		if !errors.Is(err, rtnl.ErrNoLink) && !errors.Is(err, state.ErrLocked) { // an ADD is under way: nothing is over
+			errs = append(errs, err)
+		}
+	}
+	return cniproto.Wrap(cniproto.CodeNetlink, "take gateway addresses back", errors.Join(errs...))
+}
+
+// clearGateway asks for records again when no ADD relies on the interface: one that comes
+// later has its record, but looks anew.
+func clearGateway(store *state.Store, conn *nlmsg.Conn, link rtnl.LinkInfo, addrs []netip.Prefix) error {
+	lock, err := store.LockShared(gatewayLock(link.Name), gatewayPatience)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	if none, err := store.Empty(); err != nil || !none {
+		return err
+	}
+	var b nlmsg.Batch
+	for _, a := range addrs {
+		rtnl.DelAddr(&b, link.Index, a, link.Name)
+	}
+	return conn.Do(&b)
+}
+
 // deleteGatewayInterface deletes it if it is one that createGatewayInterface made.
 func deleteGatewayInterface(c *nlmsg.Conn, name string) error {
 	mac, err := rtnl.HardwareAddr(c, name)
@@ -152,6 +191,7 @@ func createGatewayInterface(c *nlmsg.Conn, tree *sysctl.Tree, name string) (int,
 func addGateways(b *nlmsg.Batch, l *layout, gatewayIndex int) {
 	for _, g := range l.onHost {
 		rtnl.AddAddr(b, gatewayIndex, hostPrefix(g), l.gatewayIf)
+		rtnl.MarkAddr(b)
 		b.Tolerate(unix.EEXIST)
 	}
 }

@@ -117,7 +117,7 @@ func (p *Plugin) tidyHost(store *state.Store, conn *nlmsg.Conn) error {
 		p.warn(lost)
 		return nil
 	}
-	return errors.Join(p.forgetNetworks(store), p.unloadPrograms(store),
+	return errors.Join(p.forgetNetworks(store), p.unloadPrograms(store), clearGateways(store, conn),
 		cniproto.Wrap(cniproto.CodeNetlink, "restore the host", p.restoreHost(store, conn)))
 }
 

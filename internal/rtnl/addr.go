@@ -42,6 +42,29 @@ func AddAddr(b *nlmsg.Batch, index int, a netip.Prefix, name string) {
 	b.U32(unix.IFA_FLAGS, addrFlags)
 }
 
+// The mark of an address that is Emerita's on a link that is not: IFA_PROTO of
+// include/uapi/linux/if_addr.h (Linux 5.18; before, the kernel passes over it). The kernel's
+// own values are below 4, and nobody else's of which we know is this.
+const (
+	ifaProto     = 11
+	emeritaProto = 0xe4
+)
+
+// MarkAddr marks the address that AddAddr has just added to a batch.
+func MarkAddr(b *nlmsg.Batch) { b.U8(ifaProto, emeritaProto) }
+
+// MarkedAddrs are the addresses that have the mark, by the index of their link. It is a
+// dump: not for ADD and DEL.
+func MarkedAddrs(c *nlmsg.Conn) (map[int][]netip.Prefix, error) {
+	all := map[int][]netip.Prefix{}
+	err := dumpAddrs(c, func(index int, a netip.Prefix, proto uint8) {
+		if proto == emeritaProto {
+			all[index] = append(all[index], a)
+		}
+	})
+	return all, err
+}
+
 // DelAddr removes an address. One that is gone is success.
 func DelAddr(b *nlmsg.Batch, index int, a netip.Prefix, name string) {
 	b.Begin(unix.RTM_DELADDR, 0, "remove address "+a.String()+" from "+quote(name))

@@ -111,24 +111,36 @@ func parseLink(p []byte) LinkInfo {
 // Addrs lists the addresses of a link, or of every link if index is 0. It is a dump: not
 // for ADD and DEL.
 func Addrs(c *nlmsg.Conn, index int) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	err := dumpAddrs(c, func(at int, a netip.Prefix, _ uint8) {
+		if index == 0 || at == index {
+			all = append(all, a)
+		}
+	})
+	return all, err
+}
+
+func dumpAddrs(c *nlmsg.Conn, each func(index int, a netip.Prefix, proto uint8)) error {
 	var b nlmsg.Batch
 	b.Begin(unix.RTM_GETADDR, unix.NLM_F_DUMP, "list addresses")
 	b.Raw(make([]byte, unix.SizeofIfAddrmsg))
-	var all []netip.Prefix
-	err := c.Get(&b, func(_ uint16, p []byte) error {
-		if len(p) < unix.SizeofIfAddrmsg || index != 0 && int(nlmsg.Uint32(p[4:])) != index {
+	return c.Get(&b, func(_ uint16, p []byte) error {
+		if len(p) < unix.SizeofIfAddrmsg {
 			return nil
 		}
 		var addr netip.Addr
+		var proto uint8
 		for typ, v := range nlmsg.Attrs(p[unix.SizeofIfAddrmsg:]) {
-			if typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS && !addr.IsValid() {
+			switch {
+			case typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS && !addr.IsValid():
 				addr, _ = netip.AddrFromSlice(v)
+			case typ == ifaProto && len(v) == 1:
+				proto = v[0]
 			}
 		}
-		all = append(all, netip.PrefixFrom(addr, int(p[1])))
+		each(int(nlmsg.Uint32(p[4:])), netip.PrefixFrom(addr, int(p[1])), proto)
 		return nil
 	})
-	return all, err
 }
 
 // Routes lists the unicast routes of all tables out of a link, or out of every

@@ -37,6 +37,7 @@ const (
 	CIFS             Feature = "cifs"               // the file system over the network, whose sockets are the kernel's own
 	PageFault        Feature = "page-fault"         // page faults that a process answers (userfaultfd)
 	IFB              Feature = "ifb"                // devices that give back what is sent by them
+	AddrProto        Feature = "addr-proto"         // a mark on an address
 	Redirect         Feature = "redirect"           // u32 filters, with mirred as their action
 )
 
@@ -76,6 +77,7 @@ var probers = map[Feature]*prober{
 	CIFS:             {probe: probeCIFS},
 	PageFault:        {probe: probePageFault},
 	IFB:              {probe: func() error { return probeLink("ifb") }},
+	AddrProto:        {probe: probeAddrProto},
 	Redirect:         {probe: probeRedirect},
 }
 

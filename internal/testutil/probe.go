@@ -109,6 +109,42 @@ func probeBigTCPIPv4() error {
 	return err
 }
 
+// probeAddrProto adds a marked address to lo, and looks whether it has the mark: a kernel
+// that does not know it passes over it.
+func probeAddrProto() error {
+	const ifaProto = 11 // IFA_PROTO of include/uapi/linux/if_addr.h
+	c, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	head := make([]byte, unix.SizeofIfAddrmsg)
+	var b nlmsg.Batch
+	b.Begin(unix.RTM_NEWADDR, unix.NLM_F_CREATE, "add address to lo")
+	head[0], head[1] = unix.AF_INET, 32
+	binary.NativeEndian.PutUint32(head[4:], loopback)
+	b.Raw(head)
+	b.Bytes(unix.IFA_LOCAL, []byte{127, 0, 0, 9})
+	b.U8(ifaProto, 100)
+	if err := c.Do(&b); err != nil {
+		return err
+	}
+	b = nlmsg.Batch{}
+	b.Begin(unix.RTM_GETADDR, unix.NLM_F_DUMP, "list addresses")
+	b.Raw(make([]byte, unix.SizeofIfAddrmsg))
+	found := false
+	err = c.Get(&b, func(_ uint16, payload []byte) error {
+		for typ, v := range nlmsg.Attrs(payload[unix.SizeofIfAddrmsg:]) {
+			found = found || typ == ifaProto && len(v) == 1 && v[0] == 100
+		}
+		return nil
+	})
+	if err == nil && !found {
+		return errors.New("an address has no IFA_PROTO")
+	}
+	return err
+}
+
 func probeIPv6ForceForward() error {
 	_, err := os.Stat("/proc/sys/net/ipv6/conf/lo/force_forwarding")
 	return err
