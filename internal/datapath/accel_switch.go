@@ -30,12 +30,12 @@ func StopAcceleration(stop bool) error {
 	return nil
 }
 
-// noSwitch says why there is none.
+// noSwitch says why there is none. That of what is loaded can be lost.
 func noSwitch() error {
 	if dir := pinDir(); dir != "" {
 		for _, name := range accelPins() {
 			if there(filepath.Join(dir, name)) {
-				return fmt.Errorf("eBPF pin %q is missing: emerita repair puts it back: %w", filepath.Join(dir, pinAccelStop), fs.ErrNotExist)
+				return fmt.Errorf("eBPF pin %q is missing: emerita repair puts it back", filepath.Join(dir, pinAccelStop))
 			}
 		}
 	}
