@@ -121,8 +121,6 @@ struct {
 	__type(value, struct accel_service);
 } accel_services SEC(".maps");
 
-#define SEVERAL_WRITERS (~0U)
-
 /* What an end knows of itself, under the lock of its socket. */
 struct turn {
 	struct flow_key own, peer; /* the same connection as either end names it */
@@ -132,7 +130,8 @@ struct turn {
 	__u32 messages; /* from socket to socket, in all */
 	__u32 first;	/* sequence number of the first byte */
 	__u32 state;	/* flow_state */
-	__u32 writer;	/* thread that alone can have a message on its way, 0 before the first */
+	__u32 writer;	/* thread of the last message */
+	__u32 others;	/* messages of other threads that may be on their way */
 	__u32 crowded;	/* several threads have written at once */
 	__u32 own_rtt;	/* that it hears of round trips was our wish, and nobody's before */
 	struct accel_port service; /* where a client's end is connected; port 0 of the other */

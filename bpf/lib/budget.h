@@ -58,44 +58,41 @@ static __always_inline int within(struct turn *turn, __u32 size, __u32 times)
 	       turn->run_bytes + size <= times * BUDGET_BYTES;
 }
 
-/* Says whether all that was sent from socket to socket was read or is in the other's queue,
- * and how many bytes are there. What is read is taken from the queue first and counted then:
- * in between it is missing here.
- */
-static __always_inline int is_settled(struct turn *turn, struct flow *flow, __u32 *queued)
-{
-	struct flow *peer = bpf_map_lookup_elem(&accel_flows, &turn->peer);
-	__u64 read;
-
-	*queued = 0;
-	if (!peer)
-		return 1;			     /* it is closed */
-	read = __sync_fetch_and_add(&peer->read, 0); /* before the queue, or it may count twice */
-	*queued = queued_at(peer->sock);
-	return (flow->sent & ~FLOW_SHUT) == read + *queued;
-}
-
 /* Between the verdict on a message and the other's queue the kernel lets go of the sender's
  * socket (tcp_bpf_send_verdict in net/ipv4/tcp_bpf.c). If another thread's is on its way, and
- * the next went by TCP, the other end could read a part of that, and then the former. So it
- * is known which thread alone can have one on its way: a direction goes over to TCP by that.
+ * the next went by TCP, the other end could read a part of that, and then the former. Says
+ * whether none is, so that the direction may go over to TCP: what was sent was read or is in
+ * the queue. What is read is taken from there first and counted then, and in between missing.
+ * Each thread has one message on its way at most, the last.
  */
-static __always_inline int may_leave(struct turn *turn, struct flow *flow)
+static __always_inline int is_alone(struct turn *turn, struct flow *flow)
 {
 	__u32 me = bpf_get_current_pid_tgid(); /* the lower half is the thread's */
-	int several = turn->writer == SEVERAL_WRITERS;
-	__u32 queued;
+	struct flow *peer;
+	__u64 missing = 0;
+	__u32 queued = 0;
 
-	if (turn->writer == me)
+	if (turn->writer == me && !turn->others)
 		return 1;
-	if (is_settled(turn, flow, &queued)) {
+	peer = bpf_map_lookup_elem(&accel_flows, &turn->peer);
+	if (peer) { /* not closed */
+		/* First what was read, or what is read now counts twice. */
+		missing = (flow->sent & ~FLOW_SHUT) - __sync_fetch_and_add(&peer->read, 0);
+		queued = queued_at(peer->sock);
+	}
+	if (missing == queued) {
+		turn->crowded |= turn->others != 0;
 		turn->writer = me;
-		turn->crowded |= several;
+		turn->others = 0;
 		return 1;
 	}
-	turn->writer = SEVERAL_WRITERS;
-	if (!queued && accel_counts()) /* all that has arrived is read */
-		turn->run_bytes = turn->run_messages = 0;
+	if (turn->writer != me)
+		turn->others++;
+	turn->writer = me;
+	if (!queued && accel_counts()) { /* all that has arrived is read */
+		turn->run_messages = turn->others;
+		turn->run_bytes = missing;
+	}
 	return 0;
 }
 
@@ -107,7 +104,7 @@ static __always_inline int affordable(struct turn *turn, struct flow *flow, __u3
 {
 	if (size > BUDGET_BYTES)
 		return 0;
-	if (!may_leave(turn, flow))
+	if (!is_alone(turn, flow))
 		return within(turn, size, 2);
 	if (turn->run_bytes > BUDGET_BYTES / 2 || turn->run_messages > BUDGET_MESSAGES / 2)
 		renew(turn, flow);

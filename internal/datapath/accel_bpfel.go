@@ -77,8 +77,10 @@ type accelTurn struct {
 	First       uint32
 	State       uint32
 	Writer      uint32
+	Others      uint32
 	Crowded     uint32
 	OwnRtt      uint32
+	_           [4]byte
 	Service     accelAccelPort
 }
 
