@@ -3,6 +3,7 @@
 package main
 
 import (
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -53,5 +54,40 @@ func TestAcceleratedMessagesWhole(t *testing.T) {
 		a.swap(0, []byte("x"))
 		x.takes(c, "the budget is used up, and nothing on its way", byTCP, bySocket)
 		c.close()
+	}
+}
+
+// TestAcceleratedMessagesBound: as many threads as there are, each with a message on its way
+// to a reader whose lock is kept, get no more than two budgets.
+func TestAcceleratedMessagesBound(t *testing.T) {
+	t.Parallel()
+	needsAcceleration(t)
+	testutil.Needs(t, testutil.PageFault)
+	x := newHalf(newHost(t), 1, true, "a", "b")
+	c := x.connect(ways()[0])
+	a := &scene{t: t, half: x, ends: c.ends}
+	f := newFault(t)
+	holds := a.wait(unix.SYS_SENDTO, func() string { return result(1, unix.Send(c.ends[1].fd, f.page[:1], unix.MSG_NOSIGNAL)) })
+	f.awaitTouch()
+	const threads, size, most = 200, 1 << 10, 2 * 64 << 10
+	var calls [threads]waiter
+	for i := range calls {
+		calls[i] = a.wait(unix.SYS_SENDMSG, func() string {
+			return result(unix.SendmsgN(c.ends[0].fd, make([]byte, size), nil, nil, unix.MSG_NOSIGNAL))
+		})
+	}
+	f.letGo()
+	for i, w := range calls {
+		if got := w.then(); got != strconv.Itoa(size) {
+			t.Fatalf("thread %d: %s", i, got)
+		}
+	}
+	holds.then()
+	a.must(a.ends[1].read(make([]byte, threads*size)))
+	x.takes(c, "all is read", byTCP, bySocket)
+	for _, f := range x.flows() {
+		if n, err := strconv.Atoi(f.bytes); err != nil || n > most {
+			t.Errorf("from %s %s bytes went by the socket, at most %d may be unread", f.from, f.bytes, most)
+		}
 	}
 }
