@@ -23,7 +23,7 @@ func TestGatewayOfFailedADD(t *testing.T) {
 	h.config = strings.NewReplacer(`"net"`, `"gate"`, `"ipMasq":true`, `"gatewayInterface":"gate1"`, "10.88.", "10.89.").Replace(published)
 	h.must("ADD", "holder")
 
-	for round := range 8 {
+	for round := range scaled(8) {
 		h.begun(map[string]string{"a": published, "b": published, "c": plain})
 		h.config = plain
 		h.mustCLI("check", "-n", "/run/netns/c", "-c", "c", "-i", "eth0")
