@@ -40,14 +40,15 @@ var leftOut = []struct{ dir, tests, why string }{
 	{"cmd/emerita", "^TestDeps$", "what the binary links"},
 	{"cmd/emerita", "^TestKilled", "a process is killed at each of its system calls: hours when emulated"},
 	{"cmd/emerita", "^Test(FullDisk|ReadOnlyDisk|Modes|OddDataDir|TornState|LongIDs|LockIsHeld|Delegate|Cnitool|Libcni)", "files, locks and other programs"},
-	{"cmd/emerita", "^Test(Parallel|AddRacesDel|MeddlerDuringAdd|Reboot|CheckSeesMeddling|InteropBridge)", "many calls, minutes when emulated; others make each once"},
+	{"cmd/emerita", "^Test(Parallel|AddRacesDel|MeddlerDuringAdd|GatewayOfFailedADD|NobodyHearsTheResult|Reboot|CheckSeesMeddling|InteropBridge)", "many calls, minutes when emulated; others make each once"},
 	{"cmd/emerita", "^TestChain$", "likewise: upstream's plugins, by iptables and nft"},
 	{"cmd/emerita", "^TestAccelerationFull$", "as many entries as a map takes"},
+	{"cmd/emerita", "^TestAcceleration(PinLost|CgroupLost|BPFFSLater|Stopped)$", "what is lost and put back, by many calls"},
 	{"cmd/emerita", "^TestBandwidth(WithoutPrograms)?$", "60 Mbit/s are more than an emulated machine moves; TestBandwidthByCapability is slower"},
 	{"cmd/emerita", "^Test(ManyPortsOfOne|BadPorts|OddHostIPs|PortConflicts|PortsOf(Dead|EarlierAttachment|TwoNetworks)|PortsAfterReboot|LateDELAfterReboot|KilledBeforeClaim)$", "claims and records of ports"},
 	{"cmd/emerita", "^TestBandwidth(LeavesNothing|NameTaken|Killed|Repaired|Refused)$", "many calls about limits; the others measure them"},
-	{"cmd/emerita", "^TestScripts$/^(cli|conflist|del_absent|del_bad_input|del_config|dns|duplicate|env|env_names|errors|errors_logs|exhaustion|gc|help|labels|netns_host|original|ports|prevresult|ranges|ranges_requested|runner|static|status|symlinks|versions|versions_routes)$", "arguments, formats and files"},
-	{"cmd/emerita", "^TestScripts$/^(check|defaults|del_netns|del_renamed|flush|foreign_rules|gateway_removed|mac|multi|netns_again|netns_odd|networks|programs_hostile|programs_nobpffs|routes|unmasqueraded)$", "what somebody has changed, is found and put back; minutes when emulated"},
+	{"cmd/emerita", "^TestScripts$/^(cli|conflist|del_absent|del_bad_input|del_config|dns|duplicate|env|env_names|errors|errors_logs|exhaustion|gateway_undo|gc|help|labels|netns_host|original|ports|prevresult|ranges|ranges_requested|routes_bounds|runner|static|status|symlinks|versions|versions_routes)$", "arguments, formats and files"},
+	{"cmd/emerita", "^TestScripts$/^(check|defaults|del_netns|del_renamed|flush|foreign_rules|gateway_removed|hostaddress|lost_state|mac|multi|netns_again|netns_odd|networks|programs_hostile|programs_nobpffs|programs_pins|routes|sysctl_late|unmasqueraded)$", "what somebody has changed, is found and put back; minutes when emulated"},
 }
 
 // suite is what runs in a machine: test binaries and sources are the host's.
