@@ -59,6 +59,7 @@ func polling() []behaviour {
 			}
 			out += ", " + events(e)
 			a.drain(1)
+			_ = a.ends[0].wait(unix.POLLOUT, tortureWait)
 			return out + ", " + events(e)
 		}},
 		{"epoll of the end, edge triggered", "IN+RDHUP", func(a *scene) string {
