@@ -154,23 +154,29 @@ func createPair(conn *nlmsg.Conn, ns *netns.NS, l *layout, closed bool) (int, er
 	}
 	index, err := rtnl.Index(conn, l.hostIf)
 	if errors.Is(err, rtnl.ErrNoLink) {
-		index, err = indexByMAC(conn, l.hostMAC)
+		index, err = indexByPeer(ns, l.key.IfName)
 	}
 	return index, cniproto.Wrap(cniproto.CodeNetlink, "create interface pair", err)
 }
 
-// indexByMAC finds a host end that was renamed as soon as it stood. What comes
-// next fails for the lack of the name, but then there is an index to undo it by.
-func indexByMAC(conn *nlmsg.Conn, mac net.HardwareAddr) (int, error) {
-	links, err := rtnl.Links(conn)
-	if err != nil {
-		return 0, err
-	}
-	i := slices.IndexFunc(links, func(l rtnl.LinkInfo) bool { return slices.Equal(l.MAC, mac) })
-	if i < 0 {
-		return 0, fmt.Errorf("find link of address %s: %w", mac, rtnl.ErrNoLink)
-	}
-	return links[i].Index, nil
+// indexByPeer finds a host end that was renamed as soon as it stood, whatever was made of
+// its address: the container's end names it. What comes next fails for the lack of the name,
+// but then there is an index to undo it by.
+func indexByPeer(ns *netns.NS, name string) (index int, err error) {
+	err = ns.Do(func() error {
+		conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		l, err := rtnl.Link(conn, name)
+		if err == nil && l.PeerIndex == 0 {
+			err = fmt.Errorf("find the other end of %q: %w", name, rtnl.ErrNoLink)
+		}
+		index = l.PeerIndex
+		return err
+	})
+	return index, err
 }
 
 // explainHost says what a refused route most likely means, and who has it.
