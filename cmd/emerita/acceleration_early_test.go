@@ -2,11 +2,7 @@
 
 package main
 
-import (
-	"testing"
-
-	"golang.org/x/sys/unix"
-)
+import "testing"
 
 // TestAcceleratedSaidBeforeConnected: what was said by a call that began before the
 // connection goes by TCP, though the connection is enrolled. So does all that follows in its
@@ -19,7 +15,7 @@ func TestAcceleratedSaidBeforeConnected(t *testing.T) {
 		l := x.listen(w, 0)
 		caller := x.open(0, l.at.Addr(), 0)
 		// Where there is no cookie for Fast Open the call connects, and goes on sending.
-		if n, err := sendto(caller.fd, []byte("first"), unix.MSG_FASTOPEN|unix.MSG_NOSIGNAL, sockaddr(l.at)); n != 5 || err != nil {
+		if n, err := x.fastOpen(caller, l.at, []byte("first")); n != 5 || err != nil {
 			t.Fatalf("%s: %d bytes are taken, %v", w.name, n, err)
 		}
 		caller.at = unmap(caller.name())

@@ -95,7 +95,7 @@ func tortureFastOpen(x *half, w way, seed uint64) (string, error) {
 		early := says(seed)
 		p := make([]byte, size)
 		_, _ = early.Read(p)
-		n, err := sendto(caller.fd, p, unix.MSG_FASTOPEN|unix.MSG_NOSIGNAL, sockaddr(l.at))
+		n, err := x.fastOpen(caller, l.at, p)
 		if err != nil {
 			return "", fmt.Errorf("send %d bytes with the SYN: %w", size, err)
 		}
@@ -123,9 +123,12 @@ func tortureFastOpen(x *half, w way, seed uint64) (string, error) {
 	return "", nil
 }
 
-// sendto is Sendto that says how much it took.
-func sendto(fd int, p []byte, flags int, to unix.Sockaddr) (int, error) {
-	return unix.SendmsgN(fd, p, nil, to, flags)
+// fastOpen sends with the SYN, and says how much was taken. A signal while the call waits for
+// the connection would have the kernel begin it anew, after what went with the SYN: the peer
+// would hear that twice (tcp_sendmsg_fastopen of net/ipv4/tcp.c returns ERESTARTSYS).
+func (x *half) fastOpen(from end, to netip.AddrPort, p []byte) (int, error) {
+	defer undisturbed(x.t)()
+	return unix.SendmsgN(from.fd, p, nil, sockaddr(to), unix.MSG_FASTOPEN|unix.MSG_NOSIGNAL)
 }
 
 // Both call each other at once, by the same two ports: the answerer does not hear the
