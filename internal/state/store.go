@@ -158,55 +158,6 @@ func (s *Store) Remove(k Key) error {
 	return nil
 }
 
-// RemoveTemps deletes what killed Saves left of a network's records, but for
-// those of the keys to keep. The caller knows that no other Save of the network
-// is under way, as the runtime guarantees it to GC.
-func (s *Store) RemoveTemps(network string, keep []Key) error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return fmt.Errorf("list records: %w", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		name := e.Name()
-		owner, _, ok := strings.Cut(name, "@")
-		if !ok || owner != tempName(network) || slices.ContainsFunc(keep, func(k Key) bool { return tempName(fileName(k)) == name }) {
-			continue
-		}
-		if err := unix.Unlinkat(s.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-			errs = append(errs, fmt.Errorf("remove %q: %w", s.dir+"/"+name, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// RemoveDamaged removes the records of a network that cannot be read, but for those whose
-// key's hash keep says so of. Under one that is torn no call is under way: records are
-// written aside, and a second line does not touch the first.
-func (s *Store) RemoveDamaged(network string, keep func(hash string) bool) error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return fmt.Errorf("list records: %w", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		name := e.Name()
-		owner, rest, _ := strings.Cut(name, "@")
-		hash, ok := strings.CutSuffix(rest, suffix)
-		if !ok || owner != network || keep(hash) {
-			continue
-		}
-		r, err := s.read(name)
-		if err == nil && (r == nil || fileName(r.Key) != name) {
-			err = os.NewSyscallError("unlink", unix.Unlinkat(s.fd, name, 0))
-		}
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			errs = append(errs, fmt.Errorf("remove damaged record %q: %w", s.dir+"/"+name, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Empty says whether there is no record at all, torn ones included. It reads no
 // more of the directory than it takes to find one, so that a DEL may ask.
 func (s *Store) Empty() (bool, error) {
@@ -252,21 +203,4 @@ func (s *Store) List(network string) ([]*Record, error) {
 		}
 	}
 	return all, nil
-}
-
-// BootID is the kernel's random identifier of this boot. It is read without package os,
-// whose first file sets up the runtime's poller.
-func BootID() (string, error) {
-	const path = "/proc/sys/kernel/random/boot_id"
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", fmt.Errorf("read boot id: %w", &os.PathError{Op: "open", Path: path, Err: err})
-	}
-	defer unix.Close(fd)
-	var buf [64]byte
-	n, err := unix.Read(fd, buf[:])
-	if err != nil {
-		return "", fmt.Errorf("read boot id: %w", &os.PathError{Op: "read", Path: path, Err: err})
-	}
-	return string(bytes.TrimSpace(buf[:n])), nil
 }
