@@ -19,7 +19,7 @@ type pkg struct {
 }
 
 func (p pkg) command() []string {
-	args := []string{p.Binary, "-test.v=test2json", "-test.timeout=25m"}
+	args := []string{p.Binary, "-test.v=test2json", "-test.timeout=40m"}
 	if p.Run != "" {
 		args = append(args, "-test.run="+p.Run)
 	}
