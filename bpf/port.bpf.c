@@ -162,20 +162,43 @@ static __always_inline void v6_set(struct bpf_sock_addr *ctx, const __u8 addr[16
 	ctx->user_port = port;
 }
 
-SEC("cgroup/connect4")
-int port_connect4(struct bpf_sock_addr *ctx)
+typedef void note_fn(struct bpf_sock_addr *ctx, const struct peer *asked,
+		     const struct loopback_port *to);
+
+static __always_inline int v4_lead(struct bpf_sock_addr *ctx, __u32 source, note_fn *note)
 {
 	const struct loopback_port *to;
 	struct peer asked = {};
 
-	if (!v4_asked(ctx, ctx->sk->src_ip4, &asked))
+	if (!v4_asked(ctx, source, &asked))
 		return PROCEED;
 	to = leads(ctx, &asked);
 	if (!to)
 		return PROCEED;
-	note_connection(ctx, &asked, to);
+	note(ctx, &asked, to);
 	v4_set(ctx, to->addr, to->port);
 	return PROCEED;
+}
+
+static __always_inline int v6_lead(struct bpf_sock_addr *ctx, const __u32 source[4], note_fn *note)
+{
+	const struct loopback_port *to;
+	struct peer asked = {};
+
+	if (!v6_asked(ctx, source, &asked))
+		return PROCEED;
+	to = leads(ctx, &asked);
+	if (!to)
+		return PROCEED;
+	note(ctx, &asked, to);
+	v6_set(ctx, to->addr, to->port);
+	return PROCEED;
+}
+
+SEC("cgroup/connect4")
+int port_connect4(struct bpf_sock_addr *ctx)
+{
+	return v4_lead(ctx, ctx->sk->src_ip4, note_connection);
 }
 
 SEC("cgroup/connect6")
@@ -183,34 +206,15 @@ int port_connect6(struct bpf_sock_addr *ctx)
 {
 	__u32 source[4] = {ctx->sk->src_ip6[0], ctx->sk->src_ip6[1], ctx->sk->src_ip6[2],
 			   ctx->sk->src_ip6[3]};
-	const struct loopback_port *to;
-	struct peer asked = {};
 
-	if (!v6_asked(ctx, source, &asked))
-		return PROCEED;
-	to = leads(ctx, &asked);
-	if (!to)
-		return PROCEED;
-	note_connection(ctx, &asked, to);
-	v6_set(ctx, to->addr, to->port);
-	return PROCEED;
+	return v6_lead(ctx, source, note_connection);
 }
 
 /* The source is that of the socket or, over it, of the datagram. */
 SEC("cgroup/sendmsg4")
 int port_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	const struct loopback_port *to;
-	struct peer asked = {};
-
-	if (!v4_asked(ctx, ctx->msg_src_ip4, &asked))
-		return PROCEED;
-	to = leads(ctx, &asked);
-	if (!to)
-		return PROCEED;
-	note_datagram(ctx, &asked, to);
-	v4_set(ctx, to->addr, to->port);
-	return PROCEED;
+	return v4_lead(ctx, ctx->msg_src_ip4, note_datagram);
 }
 
 SEC("cgroup/sendmsg6")
@@ -218,17 +222,8 @@ int port_sendmsg6(struct bpf_sock_addr *ctx)
 {
 	__u32 source[4] = {ctx->msg_src_ip6[0], ctx->msg_src_ip6[1], ctx->msg_src_ip6[2],
 			   ctx->msg_src_ip6[3]};
-	const struct loopback_port *to;
-	struct peer asked = {};
 
-	if (!v6_asked(ctx, source, &asked))
-		return PROCEED;
-	to = leads(ctx, &asked);
-	if (!to)
-		return PROCEED;
-	note_datagram(ctx, &asked, to);
-	v6_set(ctx, to->addr, to->port);
-	return PROCEED;
+	return v6_lead(ctx, source, note_datagram);
 }
 
 static __always_inline int v4_rename(struct bpf_sock_addr *ctx)
