@@ -21,18 +21,17 @@ enum {
 	MSG_ERRQUEUE = 0x2000,
 };
 
-SEC("sockops")
-int accel_enrol(struct bpf_sock_ops *ops)
+static __always_inline int called_back(struct bpf_sock_ops *ops, enum place place)
 {
 	switch (ops->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		forget(ops);
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-		ask(ops);
+		ask(ops, place);
 		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		join(ops);
+		join(ops, place);
 		break;
 	case BPF_SOCK_OPS_RTT_CB:
 		round_trip(ops);
@@ -47,6 +46,18 @@ int accel_enrol(struct bpf_sock_ops *ops)
 		break;
 	}
 	return 1;
+}
+
+SEC("sockops")
+int accel_enrol(struct bpf_sock_ops *ops)
+{
+	return called_back(ops, ON_ROOT);
+}
+
+SEC("sockops")
+int accel_cgroup(struct bpf_sock_ops *ops)
+{
+	return called_back(ops, ON_CGROUP);
 }
 
 SEC("sk_msg")

@@ -20,9 +20,9 @@ struct accel_peer {
 
 /* What the one leads to has the other's identifier. */
 struct accel_container {
-	__u64 id;      /* network, or cookie of the namespace */
-	__u32 ifindex; /* of the host end, by which GC knows that it is gone */
-	__u32 pad;
+	__u64 id;	 /* network, or cookie of the namespace */
+	__u32 ifindex;	 /* of the host end, by which GC knows that it is gone */
+	__u32 by_cgroup; /* sockets of the processes of its own cgroup alone */
 };
 
 struct {

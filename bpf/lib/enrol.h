@@ -8,13 +8,24 @@
 #include "sockops.h"
 #include "tcp.h"
 
+/* On which cgroup a program is. */
+enum place {
+	ON_ROOT,
+	ON_CGROUP, /* one that a runtime has named */
+};
+
 /* The container of a socket, if it takes part. */
-static __always_inline struct accel_container *container_of_socket(struct bpf_sock_ops *ops)
+static __always_inline struct accel_container *container_of_socket(struct bpf_sock_ops *ops,
+								   enum place place)
 {
 	struct accel_socket own = {.netns = bpf_get_netns_cookie(ops)};
+	struct accel_container *container;
 
 	own_address(ops, own.addr);
-	return bpf_map_lookup_elem(&accel_sockets, &own);
+	container = bpf_map_lookup_elem(&accel_sockets, &own);
+	if (container && container->by_cgroup && place != ON_CGROUP)
+		return NULL;
+	return container;
 }
 
 /* The container at the other end, if it takes part and is another one. */
@@ -71,9 +82,9 @@ static __always_inline int enrol(struct bpf_sock_ops *ops, struct turn *turn)
 }
 
 /* A server's end comes along if the client's has asked for it. */
-static __always_inline void join(struct bpf_sock_ops *ops)
+static __always_inline void join(struct bpf_sock_ops *ops, enum place place)
 {
-	struct accel_container *own = container_of_socket(ops);
+	struct accel_container *own = container_of_socket(ops, place);
 	struct turn turn = {};
 	struct tcp_sock *tp;
 	struct flow *flow;
@@ -107,10 +118,10 @@ static __always_inline void watch(struct bpf_sock_ops *ops, struct turn *turn)
 }
 
 /* A client's end asks for both: the server's comes to be a moment later. */
-static __always_inline void ask(struct bpf_sock_ops *ops)
+static __always_inline void ask(struct bpf_sock_ops *ops, enum place place)
 {
 	struct flow flow = {.state = FLOW_IDLE}, awaited = {.state = FLOW_AWAITED};
-	struct accel_container *own = container_of_socket(ops), *to;
+	struct accel_container *own = container_of_socket(ops, place), *to;
 	struct accel_service *service;
 	struct turn turn = {};
 	struct tcp_sock *tp;

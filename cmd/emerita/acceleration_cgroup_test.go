@@ -115,7 +115,8 @@ func cgroup2(t *testing.T) (path, name string) {
 	return path, filepath.Base(path)
 }
 
-// TestAccelerationByCgroup: processes of the cgroup that the runtime names, and no others.
+// TestAccelerationByCgroup: processes of the cgroup that the runtime names, and no others,
+// also where those of another network are accelerated whatever their cgroup is.
 func TestAccelerationByCgroup(t *testing.T) {
 	t.Parallel()
 	testutil.Needs(t, testutil.SockMapLink, testutil.SockOps, testutil.Cgroup2)
@@ -131,14 +132,24 @@ func TestAccelerationByCgroup(t *testing.T) {
 	to := startTalker(t, "b", path+"/inner", "listen", "10.1.0.3:0")
 	inside := startTalker(t, "a", path+"/inner", "connect", to)
 	outside := startTalker(t, "a", path, "connect", to)
+	testutil.Netns(t, "c")
+	h.config = accelerationConfig(2, true)
+	h.must("ADD", "c")
+	beside := startTalker(t, "a", path, "connect", to)
+	apart := startTalker(t, "b", path, "listen", "10.1.0.3:0")
+	startTalker(t, "a", path, "connect", apart)
+	startTalker(t, "a", path+"/inner", "connect", apart)
 	var got []string
 	for _, f := range h.flows() {
 		got = append(got, f.from+" "+f.to+" "+f.path)
 	}
 	all := strings.Join(got, "\n")
-	if !strings.Contains(all, inside+" "+to+" socket") || !strings.Contains(all, to+" "+inside+" socket") || strings.Contains(all, outside) {
-		t.Errorf("inside is %s, outside %s, to %s:\n%s", inside, outside, to, all)
+	if !strings.Contains(all, inside+" "+to+" socket") || !strings.Contains(all, to+" "+inside+" socket") ||
+		strings.Contains(all, outside) || strings.Contains(all, beside) || strings.Contains(all, apart+" socket") {
+		t.Errorf("inside is %s, outside %s, then %s, to %s and, outside, %s:\n%s", inside, outside, beside, to, apart, all)
 	}
+	h.must("DEL", "c")
+	h.config = acceleratedConfig(1, byCgroup)
 	if out, code := h.check("a"); code != 0 {
 		t.Errorf("CHECK: %s", out)
 	}

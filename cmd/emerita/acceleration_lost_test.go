@@ -168,7 +168,7 @@ func (h *host) offCgroup(path string) {
 		h.t.Fatal(err)
 	}
 	defer dir.Close()
-	program, err := ebpf.LoadPinnedProgram(h.pin("programs-*/accel_enrol"), nil)
+	program, err := ebpf.LoadPinnedProgram(h.pin("programs-*/accel_cgroup"), nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -14,10 +14,10 @@ import (
 )
 
 type accelAccelContainer struct {
-	_       structs.HostLayout
-	Id      uint64
-	Ifindex uint32
-	Pad     uint32
+	_        structs.HostLayout
+	Id       uint64
+	Ifindex  uint32
+	ByCgroup uint32
 }
 
 type accelAccelPeer struct {
@@ -96,6 +96,7 @@ const (
 	accelMapAccelSockhash = "accel_sockhash"
 	accelMapAccelStop     = "accel_stop"
 	accelMapAccelTurns    = "accel_turns"
+	accelProgAccelCgroup  = "accel_cgroup"
 	accelProgAccelEnrol   = "accel_enrol"
 	accelProgAccelRead    = "accel_read"
 	accelProgAccelVerdict = "accel_verdict"
@@ -143,6 +144,7 @@ type accelSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type accelProgramSpecs struct {
+	AccelCgroup  *ebpf.ProgramSpec `ebpf:"accel_cgroup"`
 	AccelEnrol   *ebpf.ProgramSpec `ebpf:"accel_enrol"`
 	AccelRead    *ebpf.ProgramSpec `ebpf:"accel_read"`
 	AccelVerdict *ebpf.ProgramSpec `ebpf:"accel_verdict"`
@@ -221,6 +223,7 @@ type accelVariables struct {
 //
 // It can be passed to loadAccelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type accelPrograms struct {
+	AccelCgroup  *ebpf.Program `ebpf:"accel_cgroup"`
 	AccelEnrol   *ebpf.Program `ebpf:"accel_enrol"`
 	AccelRead    *ebpf.Program `ebpf:"accel_read"`
 	AccelVerdict *ebpf.Program `ebpf:"accel_verdict"`
@@ -228,6 +231,7 @@ type accelPrograms struct {
 
 func (p *accelPrograms) Close() error {
 	return _AccelClose(
+		p.AccelCgroup,
 		p.AccelEnrol,
 		p.AccelRead,
 		p.AccelVerdict,

@@ -15,7 +15,7 @@ import (
 // EnrolCgroup lets the sockets of the processes of a cgroup be enrolled, by its path
 // below the root of cgroup v2. It ends with the cgroup.
 func (h *Handle) EnrolCgroup(path string) error {
-	program, err := bpfsys.Open(filepath.Join(programDir(h.dir), pinAccelEnrol))
+	program, err := bpfsys.Open(filepath.Join(programDir(h.dir), pinAccelCgroup))
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func Enrolled(path string) (bool, error) {
 		return false, err
 	}
 	defer unix.Close(cgroup)
-	id, err := bpfsys.AttachedTo(cgroup, bpfsys.SockOps, pinAccelEnrol)
+	id, err := bpfsys.AttachedTo(cgroup, bpfsys.SockOps, pinAccelCgroup)
 	return id != 0, err
 }
 
@@ -50,5 +50,5 @@ func DismissCgroup(path string) error {
 		return err
 	}
 	defer unix.Close(cgroup)
-	return bpfsys.DetachCgroup(cgroup, bpfsys.SockOps, pinAccelEnrol)
+	return bpfsys.DetachCgroup(cgroup, bpfsys.SockOps, pinAccelCgroup)
 }

@@ -16,8 +16,8 @@ import (
 // namespace of its sockets, and by its network.
 func accelEntries(e Endpoint, a netip.Addr) (bySocket, byNetwork struct{ key, value []byte }) {
 	cookie := e.Acceleration.NetnsCookie
-	bySocket.key, bySocket.value = socketKey(cookie, a), accelContainer(uint64(e.Network), e.IfIndex)
-	byNetwork.key, byNetwork.value = endpointKey(e.Network, a), accelContainer(cookie, e.IfIndex)
+	bySocket.key, bySocket.value = socketKey(cookie, a), accelContainer(uint64(e.Network), e.IfIndex, e.Acceleration.Cgroup != "")
+	byNetwork.key, byNetwork.value = endpointKey(e.Network, a), accelContainer(cookie, e.IfIndex, false)
 	return bySocket, byNetwork
 }
 
@@ -25,8 +25,12 @@ func accelEntries(e Endpoint, a netip.Addr) (bySocket, byNetwork struct{ key, va
 func indexOfFlow(_, value []byte) int { return int(binary.NativeEndian.Uint32(value[flowIndexAt:])) }
 
 // accelContainer is struct accel_container.
-func accelContainer(id uint64, ifindex int) []byte {
-	return append(append(binary.NativeEndian.AppendUint64(nil, id), indexKey(ifindex)...), 0, 0, 0, 0)
+func accelContainer(id uint64, ifindex int, byCgroup bool) []byte {
+	only := uint32(0)
+	if byCgroup {
+		only = 1
+	}
+	return binary.NativeEndian.AppendUint32(append(binary.NativeEndian.AppendUint64(nil, id), indexKey(ifindex)...), only)
 }
 
 func (h *Handle) openAccelerated() error {

@@ -19,9 +19,10 @@ type Acceleration struct {
 	Cgroup      string // below the root of cgroup v2, whose processes' sockets are enrolled; empty: those of all
 }
 
-// Names of the pins of the programs, each with its link beside the maps.
+// Names of the pins of the programs, and of those of their links beside the maps.
 const (
-	pinAccelEnrol   = "accel_enrol"
+	pinAccelEnrol   = "accel_enrol"  // on the root of cgroup v2
+	pinAccelCgroup  = "accel_cgroup" // the same on cgroups of containers, which have no link
 	pinAccelVerdict = "accel_verdict"
 	pinAccelRead    = "accel_read"
 )
@@ -72,7 +73,7 @@ func (h *Handle) LoadAcceleration(everywhere bool) (renews, err error) {
 	if err := remove(filepath.Join(programs, pinAccelWhole), filepath.Join(programs, pinAccelBlind)); err != nil {
 		return nil, err
 	}
-	if err := pinPrograms(h.dir, spec, pinAccelVerdict, pinAccelEnrol); err != nil {
+	if err := pinPrograms(h.dir, spec, pinAccelVerdict, pinAccelCgroup, pinAccelEnrol); err != nil {
 		return nil, err
 	}
 	if !counts { // to replace it would cost the connections of the moment their budget

@@ -119,7 +119,7 @@ func TestLayout(t *testing.T) {
 		}},
 		{"key of an accelerated socket", accel[pinAccelSockets].Key, socketKey(9, v4), map[string][]byte{"netns": u64(9), "addr": mapped}},
 		{"key of an accelerated peer", accel[pinAccelPeers].Key, endpointKey(9, v6), map[string][]byte{"network": u64(9), "addr": v6.AsSlice()}},
-		{"accelerated container", accel[pinAccelPeers].Value, accelContainer(9, 7), map[string][]byte{"id": u64(9), "ifindex": u32(7), "pad": u32(0)}},
+		{"accelerated container", accel[pinAccelPeers].Value, accelContainer(9, 7, true), map[string][]byte{"id": u64(9), "ifindex": u32(7), "by_cgroup": u32(1)}},
 		{"allowed network", maps[pinAllowed].Key, allowanceKey(7, 8), map[string][]byte{"ifindex": u32(7), "pad": u32(0), "network": u64(8)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func TestVerifier(t *testing.T) {
 	if accelerates {
 		_, err := h.LoadAcceleration(false)
 		must(t, err)
-		names = append(names, pinAccelEnrol, pinAccelVerdict)
+		names = append(names, pinAccelEnrol, pinAccelCgroup, pinAccelVerdict)
 	}
 	var uts unix.Utsname
 	must(t, unix.Uname(&uts))
