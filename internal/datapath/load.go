@@ -106,6 +106,9 @@ func Unload() error {
 			errs = append(errs, unload(filepath.Join(root, layoutDir)))
 		}
 	}
+	if !isBPFFS(ownFS) {
+		removeOwnFS() // of one who was killed before the mount, or after its end
+	}
 	return errors.Join(errs...)
 }
 

@@ -79,6 +79,13 @@ func TestPlace(t *testing.T) {
 		must(t, unix.Unmount(ownFS, 0))
 		in(t, v1Dir)
 		must(t, Unload())
+		gone(t, filepath.Dir(ownFS))
+	})
+	onHost(t, "ours never mounted", func(t *testing.T) {
+		mustHaveNoBPFFS(t)
+		must(t, os.MkdirAll(ownFS, 0o700))
+		must(t, Unload())
+		gone(t, filepath.Dir(ownFS))
 	})
 	onHost(t, "after a reboot whose /run is on a disk", func(t *testing.T) {
 		must(t, os.MkdirAll(own, 0o700)) // which nobody makes
