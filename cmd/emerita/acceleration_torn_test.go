@@ -11,6 +11,33 @@ import (
 	"github.com/emerita-cni/emerita/internal/testutil"
 )
 
+// keepsLock has a call of end 1's process keep the lock of its socket until f lets it go.
+func (a *scene) keepsLock(f *fault) waiter {
+	a.t.Helper()
+	w := a.wait(unix.SYS_SENDTO, func() string { return result(1, unix.Send(a.ends[1].fd, f.page[:1], unix.MSG_NOSIGNAL)) })
+	f.awaitTouch()
+	return w
+}
+
+// hearsPart is a blocking recv of end 1, of as much as p has room for.
+func (a *scene) hearsPart(p []byte) waiter {
+	a.t.Helper()
+	return a.wait(unix.SYS_RECVFROM, func() string {
+		n, _, err := unix.Recvfrom(a.ends[1].fd, p, 0)
+		return result(n, err)
+	})
+}
+
+// says has a thread of its own send by end 0.
+func (a *scene) says(text string) waiter {
+	a.t.Helper()
+	return a.wait(unix.SYS_SENDMSG, func() string { return a.sends(text) })
+}
+
+func (a *scene) sends(text string) string {
+	return result(unix.SendmsgN(a.ends[0].fd, []byte(text), nil, nil, unix.MSG_NOSIGNAL))
+}
+
 // TestAcceleratedMessagesWhole: of two threads that write to one socket the first is held up
 // between the verdict on its message and the reader's queue, as the second has used up the
 // budget. If the second's message went by TCP it would be there first, and the reader, which
@@ -25,20 +52,9 @@ func TestAcceleratedMessagesWhole(t *testing.T) {
 		for range budget - 1 {
 			a.swap(0, []byte("x"))
 		}
-		// The reader's process has a call that keeps the lock of its socket.
 		f := newFault(t)
-		holds := a.wait(unix.SYS_SENDTO, func() string { return result(1, unix.Send(c.ends[1].fd, f.page[:1], unix.MSG_NOSIGNAL)) })
-		f.awaitTouch()
 		part := make([]byte, 4)
-		calls := []waiter{holds, a.wait(unix.SYS_RECVFROM, func() string {
-			n, _, err := unix.Recvfrom(c.ends[1].fd, part, 0)
-			return result(n, err)
-		})}
-		for _, text := range []string{"AAAAAAAA", "BBBBBBBB"} {
-			calls = append(calls, a.wait(unix.SYS_SENDMSG, func() string {
-				return result(unix.SendmsgN(c.ends[0].fd, []byte(text), nil, nil, unix.MSG_NOSIGNAL))
-			}))
-		}
+		calls := []waiter{a.keepsLock(f), a.hearsPart(part), a.says("AAAAAAAA"), a.says("BBBBBBBB")}
 		f.letGo()
 		for i, want := range []string{"1", "4", "8", "8"} {
 			if got := calls[i].then(); got != want {
@@ -67,14 +83,11 @@ func TestAcceleratedMessagesBound(t *testing.T) {
 	c := x.connect(ways()[0])
 	a := &scene{t: t, half: x, ends: c.ends}
 	f := newFault(t)
-	holds := a.wait(unix.SYS_SENDTO, func() string { return result(1, unix.Send(c.ends[1].fd, f.page[:1], unix.MSG_NOSIGNAL)) })
-	f.awaitTouch()
+	holds := a.keepsLock(f)
 	const threads, size, most = 200, 1 << 10, 2 * 64 << 10
 	var calls [threads]waiter
 	for i := range calls {
-		calls[i] = a.wait(unix.SYS_SENDMSG, func() string {
-			return result(unix.SendmsgN(c.ends[0].fd, make([]byte, size), nil, nil, unix.MSG_NOSIGNAL))
-		})
+		calls[i] = a.says(string(make([]byte, size)))
 	}
 	f.letGo()
 	for i, w := range calls {
