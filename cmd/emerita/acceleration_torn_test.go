@@ -81,33 +81,46 @@ func TestAcceleratedMessagesWhole(t *testing.T) {
 }
 
 // TestAcceleratedMessagesBound: as many threads as there are, each with a message on its way
-// to a reader whose lock is kept, get no more than two budgets.
+// to a reader whose lock is kept, get no more than two budgets, with what was unread before.
 func TestAcceleratedMessagesBound(t *testing.T) {
 	t.Parallel()
 	needsAcceleration(t)
 	testutil.Needs(t, testutil.PageFault)
 	x := newHalf(newHost(t), 1, true, "a", "b")
-	c := x.connect(ways()[0])
-	a := &scene{t: t, half: x, ends: c.ends}
-	f := newFault(t)
-	holds := a.keepsLock(f)
-	const threads, size, most = 200, 1 << 10, 2 * 64 << 10
-	var calls [threads]waiter
-	for i := range calls {
-		calls[i] = a.says(string(make([]byte, size)))
-	}
-	f.letGo()
-	for i, w := range calls {
-		if got := w.then(); got != strconv.Itoa(size) {
-			t.Fatalf("thread %d: %s", i, got)
+	for _, test := range []struct{ unread, size, most int }{ // the first in messages
+		{0, 1, 2 * accelerationMessages},
+		{0, 1 << 10, 2 * accelerationBytes},
+		{accelerationMessages - 1, 1, 2 * accelerationMessages},
+	} {
+		c := x.connect(ways()[0])
+		a := &scene{t: t, half: x, ends: c.ends}
+		text := string(make([]byte, test.size))
+		for range test.unread {
+			a.send(text)
 		}
-	}
-	holds.then()
-	a.must(a.ends[1].read(make([]byte, threads*size)))
-	x.takes(c, "all is read", byTCP, bySocket)
-	for _, f := range x.flows() {
-		if n, err := strconv.Atoi(f.bytes); err != nil || n > most {
-			t.Errorf("from %s %s bytes went by the socket, at most %d may be unread", f.from, f.bytes, most)
+		f := newFault(t)
+		holds := a.keepsLock(f)
+		var calls [200]waiter
+		for i := range calls {
+			calls[i] = a.says(text)
 		}
+		f.letGo()
+		for i, w := range calls {
+			if got := w.then(); got != strconv.Itoa(test.size) {
+				t.Fatalf("thread %d: %s", i, got)
+			}
+		}
+		holds.then()
+		a.must(a.ends[1].read(make([]byte, (test.unread+len(calls))*test.size)))
+		x.takes(c, "all is read", byTCP, bySocket)
+		for _, f := range x.flows() {
+			if f.from != c.ends[0].at.String() {
+				continue
+			}
+			if n, err := strconv.Atoi(f.bytes); err != nil || n > test.most {
+				t.Errorf("%d unread: %s bytes went by the socket, at most %d may be unread", test.unread, f.bytes, test.most)
+			}
+		}
+		c.close()
 	}
 }
