@@ -132,7 +132,6 @@ struct turn {
 	__u32 state;	/* flow_state */
 	__u32 writer;	/* thread of the last message */
 	__u32 others;	/* messages of other threads that may be on their way */
-	__u32 crowded;	/* several threads have written at once */
 	__u32 own_rtt;	/* that it hears of round trips was our wish, and nobody's before */
 	struct accel_port service; /* where a client's end is connected; port 0 of the other */
 };

@@ -65,11 +65,13 @@ static __always_inline int within(struct turn *turn, __u32 size, __u32 times)
  */
 static __always_inline int affordable(struct turn *turn, struct flow *flow, __u32 size, int stopped)
 {
+	__u32 crowded = turn->others;
+
 	if (size > BUDGET_BYTES)
 		return 0;
 	if (!is_alone(turn, flow))
 		return within(turn, size, 2);
 	if (turn->run_bytes > BUDGET_BYTES / 2 || turn->run_messages > BUDGET_MESSAGES / 2)
 		renew(turn, flow);
-	return !stopped && !turn->crowded && within(turn, size, 1);
+	return !stopped && !crowded && within(turn, size, 1);
 }

@@ -28,7 +28,6 @@ static __always_inline int is_alone(struct turn *turn, struct flow *flow)
 		queued = queued_at(peer->sock);
 	}
 	if (missing == queued) {
-		turn->crowded |= turn->others != 0;
 		turn->writer = me;
 		turn->others = 0;
 		return 1;

@@ -78,9 +78,7 @@ type accelTurn struct {
 	State       uint32
 	Writer      uint32
 	Others      uint32
-	Crowded     uint32
 	OwnRtt      uint32
-	_           [4]byte
 	Service     accelAccelPort
 }
 
