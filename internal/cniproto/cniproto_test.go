@@ -206,6 +206,16 @@ func TestDecodeResultRefuses(t *testing.T) {
 		_, err := DecodeResult([]byte(text), "1.0.0")
 		mustCode(t, text, err, code)
 	}
+	// As prevResult it is a key, of whatever type.
+	for text, want := range map[string]string{
+		`"x"`: "prevResult: want an object, not a JSON string", `7`: "prevResult: want an object, not a JSON number", `[]`: "prevResult: want an object",
+		`{"interfaces":"eth0"}`: "prevResult.interfaces: want a list, not a JSON string", `{"ips":[{"address":"x"}]}`: "prevResult", `{"ips":[{}]}`: "parse prevResult",
+	} {
+		_, err := DecodePrevResult([]byte(text), "1.0.0")
+		mustCode(t, text, err, CodeInvalidConfig, want)
+	}
+	_, err := DecodePrevResult([]byte(`{"cniVersion":"7"}`), "1.0.0")
+	mustCode(t, "prevResult of another version", err, CodeIncompatibleVersion, "prevResult")
 	two := rich()
 	two.IPs = append(two.IPs, two.IPs[0])
 	mustCode(t, "two addresses in 0.2.0", EncodeResult(new(bytes.Buffer), two, "0.2.0"), CodeIncompatibleVersion, "0.3.0")

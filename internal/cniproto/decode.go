@@ -20,14 +20,34 @@ import (
 // CodeIncompatibleVersion.
 func DecodeResult(raw []byte, defaultVersion string) (*Result, error) {
 	const what = "parse result"
-	var in struct { // the words of all versions
-		Result
-		IP4 *ip02 `json:"ip4"`
-		IP6 *ip02 `json:"ip6"`
-	}
+	var in anyResult
 	if err := unmarshal(raw, &in, what); err != nil {
 		return nil, err
 	}
+	out, err := in.result(defaultVersion)
+	return out, Wrap(CodeInvalidConfig, what, err)
+}
+
+// DecodePrevResult is DecodeResult for the prevResult of a configuration: a key like
+// others, so that one of another type is an error with CodeInvalidConfig that names it.
+func DecodePrevResult(raw []byte, defaultVersion string) (*Result, error) {
+	const key = "prevResult"
+	var in anyResult
+	if err := UnmarshalAt(key, raw, &in); err != nil {
+		return nil, err
+	}
+	out, err := in.result(defaultVersion)
+	return out, Wrap(CodeInvalidConfig, "parse "+key, err)
+}
+
+// anyResult has the words of all versions.
+type anyResult struct {
+	Result
+	IP4 *ip02 `json:"ip4"`
+	IP6 *ip02 `json:"ip6"`
+}
+
+func (in *anyResult) result(defaultVersion string) (*Result, error) {
 	if in.CNIVersion == "" {
 		in.CNIVersion = defaultVersion
 	}
@@ -42,7 +62,7 @@ func DecodeResult(raw []byte, defaultVersion string) (*Result, error) {
 	}
 	out.CNIVersion = version
 	if err := out.normalize(); err != nil {
-		return nil, Wrap(CodeInvalidConfig, what, err)
+		return nil, err
 	}
 	return out, nil
 }

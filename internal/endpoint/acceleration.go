@@ -20,41 +20,44 @@ import (
 // containers whose runtime gives the capability cgroupPath, through that cgroup alone.
 type acceleration struct{ on, byCgroup bool }
 
-// UnmarshalJSON reads one of them. null is absent, as everywhere.
-func (a *acceleration) UnmarshalJSON(raw []byte) error {
+// parseAcceleration reads one of them. null is absent, as everywhere. Not by
+// UnmarshalJSON, which does not know at which key it is.
+func parseAcceleration(key string, raw json.RawMessage, a *acceleration) error {
+	var on bool
 	var mode string
 	switch {
-	case json.Unmarshal(raw, &a.on) == nil:
-		a.byCgroup = false
-		return nil
+	case len(raw) == 0 || string(raw) == "null":
+	case json.Unmarshal(raw, &on) == nil:
+		*a = acceleration{on: on}
 	case json.Unmarshal(raw, &mode) == nil && mode == "cgroup":
-		a.on, a.byCgroup = true, true
-		return nil
+		*a = acceleration{on: true, byCgroup: true}
+	default:
+		return fmt.Errorf(`%s %.100s: want true, false or "cgroup"`, key, raw)
 	}
-	return fmt.Errorf(`socketAcceleration %s: want true, false or "cgroup"`, raw)
+	return nil
 }
 
 // accelerationOptions are the key, and the same one for a container.
 type accelerationOptions struct {
-	Network acceleration `json:"socketAcceleration"`
+	Network json.RawMessage `json:"socketAcceleration"`
 	Args    struct {
 		CNI struct {
-			Acceleration *acceleration `json:"socketAcceleration"`
+			Acceleration json.RawMessage `json:"socketAcceleration"`
 		} `json:"cni"`
 	} `json:"args"`
 }
 
-// acceleration is what is wanted for a container: args.cni goes before the network.
-func (o accelerationOptions) acceleration() acceleration {
-	if own := o.Args.CNI.Acceleration; own != nil {
-		return *own
+// wanted is what is wanted for a container: args.cni goes before the network.
+func (o accelerationOptions) wanted() (a acceleration, err error) {
+	if err = parseAcceleration("socketAcceleration", o.Network, &a); err == nil {
+		err = parseAcceleration("args.cni.socketAcceleration", o.Args.CNI.Acceleration, &a)
 	}
-	return o.Network
+	return a, err
 }
 
 // accelerates says whether a network asks for it: what goes from socket to socket passes
 // no queue, so that containers with limits have none.
-func (o options) accelerates() bool { return o.acceleration().on && !o.limited.any() }
+func (o options) accelerates() bool { return o.acceleration.on && !o.limited.any() }
 
 // wantsPrograms says whether anything asks for the eBPF programs.
 func (o options) wantsPrograms() bool { return o.pathOptions.wantsPrograms() || o.accelerates() }
@@ -67,7 +70,7 @@ func (r *request) accelerated() (*datapath.Acceleration, error) {
 	switch {
 	case !r.options.accelerates():
 		return nil, nil
-	case !r.options.acceleration().byCgroup:
+	case !r.options.acceleration.byCgroup:
 		return &datapath.Acceleration{}, nil
 	}
 	given := r.call.Config.RuntimeConfig.CgroupPath
@@ -76,7 +79,7 @@ func (r *request) accelerated() (*datapath.Acceleration, error) {
 	}
 	clean := path.Clean("/" + given)
 	if clean == "/" || strings.ContainsRune(given, 0) {
-		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse runtimeConfig", "cgroupPath %q: want the path of a cgroup below the root of cgroup v2", given)
+		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse network configuration", "runtimeConfig.cgroupPath %q: want the path of a cgroup below the root of cgroup v2", given)
 	}
 	return &datapath.Acceleration{Cgroup: clean}, nil
 }
@@ -137,7 +140,7 @@ func accelerate(h *datapath.Handle, l *layout) error {
 	}
 	if c := l.acceleration.Cgroup; c != "" {
 		if err := h.EnrolCgroup(c); err != nil {
-			return err
+			return fmt.Errorf("runtimeConfig.cgroupPath: %w", err)
 		}
 	}
 	return h.Accelerate(endpointOf(l))

@@ -62,7 +62,7 @@ func (p *Plugin) parse(call Call) (r *request, err error) {
 		return nil, err
 	}
 	if call.Config.PrevResult != nil {
-		if r.prev, err = cniproto.DecodeResult(call.Config.PrevResult, call.Config.CNIVersion); err != nil {
+		if r.prev, err = cniproto.DecodePrevResult(call.Config.PrevResult, call.Config.CNIVersion); err != nil {
 			return nil, err
 		}
 	}

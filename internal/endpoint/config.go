@@ -40,8 +40,9 @@ type options struct {
 	Capabilities map[string]json.RawMessage `json:"capabilities"`
 	DNS          cniproto.DNS               `json:"dns"`
 
-	limited limits // what those of bandwidth come to
-	routes  []cniproto.Route
+	limited      limits // what those of bandwidth come to
+	acceleration acceleration
+	routes       []cniproto.Route
 }
 
 func parseOptions(raw []byte) (options, error) {
@@ -71,6 +72,9 @@ func parseOptions(raw []byte) (options, error) {
 	if o.limited, err = o.bandwidthOptions.limits(); err != nil {
 		return o, invalid(err)
 	}
+	if o.acceleration, err = o.accelerationOptions.wanted(); err != nil {
+		return o, invalid(err)
+	}
 	o.routes, err = cniproto.ParseRoutes("routes", o.Routes)
 	return o, err
 }
@@ -91,12 +95,12 @@ func (o options) validateOthers() error {
 // wantedMAC is the address asked for by, in rising precedence, CNI_ARGS,
 // args.cni and the mac capability, as in upstream's bridge; nil if by nobody.
 func wantedMAC(c *cniproto.Config, args cniproto.Args) (net.HardwareAddr, error) {
-	text := args.MAC
+	text, key := args.MAC, "MAC in CNI_ARGS"
 	if c.Args.CNI.MAC != "" {
-		text = c.Args.CNI.MAC
+		text, key = c.Args.CNI.MAC, "args.cni.mac"
 	}
 	if c.RuntimeConfig.Mac != "" {
-		text = c.RuntimeConfig.Mac
+		text, key = c.RuntimeConfig.Mac, "runtimeConfig.mac"
 	}
 	if text == "" {
 		return nil, nil
@@ -112,7 +116,7 @@ func wantedMAC(c *cniproto.Config, args cniproto.Args) (net.HardwareAddr, error)
 		err = fmt.Errorf("the zero address cannot be an interface's")
 	}
 	if err != nil {
-		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse requested MAC address", "%q: %w", text, err)
+		return nil, cniproto.Errorf(cniproto.CodeInvalidConfig, "parse requested MAC address", "%s %q: %w", key, text, err)
 	}
 	return mac, nil
 }
