@@ -90,6 +90,11 @@ func Available() error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if pinDir() == "" {
+		if err := ownPlace(); err != nil {
+			return err
+		}
+	}
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
 		return errors.Join(ErrUnavailable, err)
@@ -131,7 +136,7 @@ func unmountOwn(dir string) error {
 	if filepath.Dir(dir) != ownFS {
 		return nil
 	}
-	if err := unix.Unmount(ownFS, unix.MNT_DETACH); err != nil {
+	if err := unix.Unmount(ownFS, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 		return fmt.Errorf("unmount %s: %w", ownFS, err)
 	}
 	removeOwnFS()

@@ -81,7 +81,10 @@ func makePinDir() (string, error) {
 	dir := pinDir()
 	if dir == "" {
 		if err := os.MkdirAll(ownFS, 0o700); err != nil {
-			return "", fmt.Errorf("make mount point of bpffs: %w", err)
+			return "", errors.Join(ownPlace(), fmt.Errorf("make mount point of bpffs: %w", err))
+		}
+		if err := ownPlace(); err != nil {
+			return "", err
 		}
 		if err := unix.Mount("bpf", ownFS, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
 			removeOwnFS()
@@ -95,6 +98,32 @@ func makePinDir() (string, error) {
 	return dir, trusted(dir)
 }
 
+// ownPlace says why no bpffs of our own could be mounted: a file stands there, or somebody
+// else could have a link there that leads the mount to a place of theirs.
+func ownPlace() error {
+	for _, dir := range []string{filepath.Dir(ownFS), ownFS} {
+		if err := ours(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// ours refuses what is no directory, and one that is not root's alone.
+func ours(dir string) error {
+	var st unix.Stat_t
+	err := unix.Lstat(dir, &st)
+	switch {
+	case err != nil:
+		return &os.PathError{Op: "lstat", Path: dir, Err: err}
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return fmt.Errorf("%q is no directory: remove it", dir)
+	case int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0:
+		return fmt.Errorf("%q: owner %d, mode %#o: it must be ours and writable by nobody else: chown and chmod 0700 it", dir, st.Uid, st.Mode&0o7777)
+	}
+	return nil
+}
+
 // removeOwnFS removes the mount point of our own bpffs. What else is there is not
 // ours, and keeps it.
 func removeOwnFS() {
@@ -103,7 +132,7 @@ func removeOwnFS() {
 }
 
 // trusted refuses a directory in which somebody else could put pins of theirs:
-// a bpffs is world-writable unless mounted otherwise. Who is not root has no pins, and is
+// a bpffs is world-writable unless mounted otherwise, and ours is in a directory. Who is not root has no pins, and is
 // not told to remove root's.
 func trusted(dir string) error {
 	var st unix.Stat_t
@@ -116,6 +145,9 @@ func trusted(dir string) error {
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
 		return fmt.Errorf("pin directory %q is not a directory of ours alone (owner %d, mode %#o): remove it", dir, st.Uid, st.Mode)
+	}
+	if filepath.Dir(dir) == ownFS {
+		return ours(filepath.Dir(ownFS))
 	}
 	return nil
 }

@@ -51,6 +51,15 @@ func (p *Plugin) Status(ctx context.Context, call Call) error {
 	if err := manager.Status(ctx); err != nil {
 		return notAvailable(call, err)
 	}
+	if string(o.Capabilities["portMappings"]) == "true" {
+		ports, err := state.OpenPorts(p.RunDir, false)
+		if err != nil {
+			return notAvailable(call, err)
+		}
+		if ports != nil {
+			ports.Close()
+		}
+	}
 	if o.needsPrograms() {
 		if err := datapath.Available(); err != nil {
 			return notAvailable(call, err)

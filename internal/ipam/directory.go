@@ -20,6 +20,9 @@ import (
 // the directory.
 const lockName = "lock"
 
+// removeLock is the mend for a directory in place of the lock.
+const removeLock = "remove it: the next call makes a file there"
+
 // tempName is where a file is written before it gets its name. The holder of
 // the lock owns it. host-local ignores it, because it is not an address.
 const tempName = ".emerita.tmp"
@@ -111,6 +114,9 @@ func openLocked(ctx context.Context, path string, create bool, timeout time.Dura
 func (d *directory) acquire(ctx context.Context, timeout time.Duration) error {
 	path := filepath.Join(d.path, lockName)
 	fd, err := openat(d.fd, lockName, unix.O_RDONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, unix.EISDIR) {
+		err = fmt.Errorf("%w: %s", err, removeLock)
+	}
 	if err != nil {
 		return fmt.Errorf("open lock %q: %w", path, err)
 	}

@@ -38,6 +38,10 @@ func (m *hostLocal) status() error {
 	if err := unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, 0); err != nil {
 		return fmt.Errorf("write directory %q: %w: mount it writable", d.path, err)
 	}
+	var st unix.Stat_t
+	if unix.Fstatat(d.fd, lockName, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return fmt.Errorf("open lock %q: %w: %s", filepath.Join(d.path, lockName), unix.EISDIR, removeLock)
+	}
 	taken, err := d.addrs()
 	if err != nil {
 		return err

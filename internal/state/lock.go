@@ -39,15 +39,27 @@ func (s *Store) LockShared(name string, timeout time.Duration) (*Lock, error) {
 func (s *Store) lock(name string, timeout time.Duration) (*Lock, error) {
 	l := &Lock{path: s.dir + "/" + lockFile}
 	var err error
-	l.fd, err = unix.Openat(s.fd, lockFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open lock: %w", &os.PathError{Op: "open", Path: l.path, Err: err})
+	if l.fd, err = s.openLock(unix.O_CREAT); err != nil {
+		return nil, err
 	}
 	if err := l.take(unix.F_WRLCK, name, timeout); err != nil {
 		unix.Close(l.fd)
 		return nil, err
 	}
 	return l, nil
+}
+
+// openLock opens the file, and makes it if that is among the flags.
+func (s *Store) openLock(flags int) (int, error) {
+	fd, err := unix.Openat(s.fd, lockFile, flags|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		return fd, nil
+	}
+	mend := ""
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a directory, a link, a socket
+		mend = ": remove it: the next call makes a file there"
+	}
+	return -1, fmt.Errorf("open lock: %w%s", &os.PathError{Op: "open", Path: s.dir + "/" + lockFile, Err: err}, mend)
 }
 
 // Share adds to a lock that is held another one, by name, that any number may hold

@@ -56,16 +56,24 @@ type Ports struct {
 }
 
 // OpenPorts opens the directory below a run directory, and makes both if create is true;
-// else a missing one is nil without error: nobody has claimed anything. It refuses a
-// directory that somebody else could write to.
+// else a missing one is nil without error: nobody has claimed anything. It refuses
+// directories that somebody else could write to: who can write to the first could put
+// another in place of the second, and with it take the claims away.
 func OpenPorts(runDir string, create bool) (*Ports, error) {
 	dir := filepath.Join(runDir, portsDir)
-	if create {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make directory of ports: %w", err)
+	var st unix.Stat_t
+	if unix.Lstat(runDir, &st) == nil { // else what follows tells
+		if err := ours(&st, runDir); err != nil {
+			return nil, fmt.Errorf("open directory of ports: %w", err)
 		}
 	}
 	fd, err := openDir(dir)
+	if errors.Is(err, fs.ErrNotExist) && create {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make directory of ports: %w", err)
+		}
+		fd, err = openDir(dir)
+	}
 	if errors.Is(err, fs.ErrNotExist) && !create {
 		return nil, nil
 	}

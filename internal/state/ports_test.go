@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -109,6 +110,20 @@ func TestPortsOfOthers(t *testing.T) {
 	mustDo(t, os.Symlink("/tmp", filepath.Join(dir, "ports")))
 	if _, err := OpenPorts(dir, true); err == nil {
 		t.Error("a symbolic link is followed")
+	}
+	mustDo(t, os.Remove(filepath.Join(dir, "ports")))
+	mustDo(t, os.Chmod(dir, 0o777))
+	for _, create := range []bool{false, true} {
+		if _, err := OpenPorts(dir, create); err == nil || !strings.Contains(err.Error(), "chmod 0700") {
+			t.Errorf("a directory in which everybody could put another one: %v", err)
+		}
+	}
+	mustDo(t, os.Remove(dir))
+	mustDo(t, os.WriteFile(dir, nil, 0o600))
+	for _, create := range []bool{false, true} {
+		if _, err := OpenPorts(dir, create); err == nil || !strings.Contains(err.Error(), "put a directory there") {
+			t.Errorf("a file: %v", err)
+		}
 	}
 }
 

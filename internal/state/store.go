@@ -53,18 +53,29 @@ func Open(dir string, create bool) (*Store, error) {
 // trusted closes a directory that somebody else could write to, and says so.
 func trusted(fd int, dir string) error {
 	var st unix.Stat_t
-	err := unix.Fstat(fd, &st)
-	if err != nil {
-		err = fmt.Errorf("%q: %w", dir, os.NewSyscallError("fstat", err))
-	} else if os.Geteuid() != 0 && st.Uid == 0 {
-		err = fmt.Errorf("%q is root's: run as root: %w", dir, fs.ErrPermission)
-	} else if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		err = fmt.Errorf("%q: owner %d, mode %#o: it must be ours and writable by nobody else: chown and chmod 0700 it", dir, st.Uid, st.Mode&0o7777)
+	err := os.NewSyscallError("fstat", unix.Fstat(fd, &st))
+	if err == nil {
+		err = ours(&st, dir)
+	} else {
+		err = fmt.Errorf("%q: %w", dir, err)
 	}
 	if err != nil {
 		unix.Close(fd)
 	}
 	return err
+}
+
+// ours refuses what is no directory, or one that somebody else could write to.
+func ours(st *unix.Stat_t, dir string) error {
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return fmt.Errorf("%q: %w: put a directory there, not a symbolic link or a file", dir, unix.ENOTDIR)
+	case os.Geteuid() != 0 && st.Uid == 0:
+		return fmt.Errorf("%q is root's: run as root: %w", dir, fs.ErrPermission)
+	case int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0:
+		return fmt.Errorf("%q: owner %d, mode %#o: it must be ours and writable by nobody else: chown and chmod 0700 it", dir, st.Uid, st.Mode&0o7777)
+	}
+	return nil
 }
 
 func openDir(dir string) (int, error) {
@@ -82,12 +93,19 @@ func openDir(dir string) (int, error) {
 func (s *Store) Close() error { return unix.Close(s.fd) }
 
 // Writable says why no record could be written, such as a file system that is
-// mounted read-only.
+// mounted read-only, or why nobody could take a lock.
 func (s *Store) Writable() error {
 	if err := unix.Faccessat(s.fd, ".", unix.W_OK|unix.X_OK, 0); err != nil {
 		return fmt.Errorf("write state directory %q: %w: mount it writable", s.dir, err)
 	}
-	return nil
+	fd, err := s.openLock(0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
 }
 
 func fileName(k Key) string { return k.Network + "@" + k.Hash() + suffix }
