@@ -199,7 +199,8 @@ func explainHost(err error, store *state.Store, l *layout) error {
 }
 
 // mendHostRoutes puts back what every attachment needs of the shared interface:
-// the gateway addresses on it, and the host routes that went with them. It is
+// the gateway addresses on it, and the host routes that went with them. A host end that
+// was down has lost these too, and its neighbours with them. It is
 // also a step of repair: it changes nothing that is right, and goes on after an
 // error.
 func (p *Plugin) mendHostRoutes(store *state.Store, conn *nlmsg.Conn, gatewayIf string, gatewayIndex int) error {
@@ -219,6 +220,9 @@ func (p *Plugin) mendHostRoutes(store *state.Store, conn *nlmsg.Conn, gatewayIf 
 		for _, route := range l.hostRoutes(index) {
 			rtnl.AddRoute(&b, route, r.HostIfName)
 			b.Tolerate(unix.EEXIST)
+		}
+		for _, ip := range l.ips {
+			rtnl.AddNeigh(&b, index, ip.Address.Addr(), l.containerMAC, r.HostIfName)
 		}
 		errs = append(errs, cniproto.Wrap(cniproto.CodeNetlink, "mend routes of "+r.Key.String(), conn.Do(&b)))
 	}
