@@ -85,6 +85,16 @@ func TestAccelerationPinLost(t *testing.T) {
 		}
 	}
 
+	// All of them: there is something to stop, and then it is.
+	testutil.Run(t, "rm", "-r", pins)
+	for _, flag := range []string{"--stop", "--start"} {
+		if out, code := h.cli("flows", flag); code == 0 || !strings.Contains(out, "emerita repair") {
+			t.Errorf("flows %s without pins: %s", flag, out)
+		}
+	}
+	h.mustCLI("repair")
+	h.whole("repair of all pins")
+
 	// Stopped it stays, whatever is lost.
 	h.mustCLI("flows", "--stop")
 	testutil.Run(t, "rm", filepath.Join(pins, "accel_stop"))

@@ -21,7 +21,7 @@ const whenStopped = "acceleration is stopped: emerita flows --start lets it go o
 // socket to socket, or did, or is the switch.
 func flowsCommand(e env, f *flags) error {
 	if f.stop || f.start {
-		return switchFlows(f.stop)
+		return switchFlows(e, f.stop)
 	}
 	flows, err := datapath.Flows()
 	if err != nil {
@@ -51,11 +51,18 @@ func flowsCommand(e env, f *flags) error {
 
 // switchFlows stops acceleration, or lets it go on. Where nothing is loaded it is not
 // stopped, and nothing would keep it so.
-func switchFlows(stop bool) error {
+func switchFlows(e env, stop bool) error {
 	err := datapath.StopAcceleration(stop)
-	switch {
-	case !errors.Is(err, fs.ErrNotExist):
+	if !errors.Is(err, fs.ErrNotExist) {
 		return cniproto.Wrap(cniproto.CodeIO, "switch acceleration", err)
+	}
+	attached, err := e.plugin().Accelerates()
+	switch {
+	case err != nil:
+		return err
+	case attached:
+		return cniproto.Errorf(cniproto.CodeIO, "switch acceleration",
+			"containers with socketAcceleration are attached, but their eBPF pins are missing: emerita repair puts them back")
 	case stop:
 		return cniproto.Errorf(cniproto.CodeIO, "stop acceleration",
 			"no container with socketAcceleration was attached since boot or the last GC of all, so that there is nothing to stop: to keep it off set socketAcceleration to false")

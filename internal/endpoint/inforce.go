@@ -6,6 +6,10 @@ import (
 	"cmp"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/emerita-cni/emerita/internal/cniproto"
+	"github.com/emerita-cni/emerita/internal/nlmsg"
 	"github.com/emerita-cni/emerita/internal/rtnl"
 	"github.com/emerita-cni/emerita/internal/state"
 )
@@ -49,6 +53,22 @@ func (p *Plugin) InForce(network string) ([]InForce, error) {
 	}
 	slices.SortStableFunc(out, func(a, b InForce) int { return b.Attached - a.Attached })
 	return out, nil
+}
+
+// Accelerates says whether an attachment that stands has accelerated sockets.
+func (p *Plugin) Accelerates() (bool, error) {
+	store, err := p.openExisting()
+	if store == nil {
+		return false, err
+	}
+	defer store.Close()
+	conn, err := nlmsg.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return false, cniproto.Wrap(cniproto.CodeNetlink, "open rtnetlink", err)
+	}
+	defer conn.Close()
+	attached, err := liveLayouts(store, conn)
+	return slices.ContainsFunc(attached, func(l *layout) bool { return l.acceleration != nil }), err
 }
 
 func inForce(r *state.Record) InForce {
