@@ -239,6 +239,11 @@ func TestAccelerationRefused(t *testing.T) {
 	h.refused(h.command("ADD", "a"), cniproto.CodeInvalidConfig)
 	h.config = acceleratedConfig(1, `"args":{"cni":{"socketAcceleration":1}},`)
 	h.refused(h.command("ADD", "a"), cniproto.CodeInvalidConfig)
+	h.config = acceleratedConfig(1, accelerated+`"localCongestionControl":"nope",`)
+	h.refused(h.command("ADD", "a"), cniproto.CodeNotAvailable)
+	if _, err := os.Stat(pins); err == nil {
+		t.Error("the programs are loaded for a network that cannot be had")
+	}
 	if testutil.Probe(testutil.SockMapLink) != nil {
 		h.config = acceleratedConfig(1, accelerated)
 		out := h.refused(h.command("ADD", "a"), cniproto.CodeNotAvailable)

@@ -103,6 +103,9 @@ func (p *Plugin) Add(ctx context.Context, call Call) (*cniproto.Result, error) {
 	if err := mayAccelerate(r.acceleration); err != nil {
 		return nil, err
 	}
+	if err := mayChoose(r.options); err != nil {
+		return nil, err
+	}
 	store, err := state.Open(p.StateDir, true)
 	if err != nil {
 		return nil, cniproto.Wrap(cniproto.CodeIO, "open state", err)

@@ -25,6 +25,17 @@ const unpaced = "cubic"
 // its successors. bpf/socket.bpf.c asks each socket the same.
 func paces(name string) bool { return strings.HasPrefix(name, "bbr") }
 
+// mayChoose refuses, before anything is touched, an algorithm that the kernel does not have.
+func mayChoose(o options) error {
+	if !o.namesCongestion() {
+		return nil
+	}
+	if err := knownCongestion(o.Congestion); err != nil {
+		return cniproto.Errorf(cniproto.CodeNotAvailable, "choose congestion control of local connections", "%w", err)
+	}
+	return nil
+}
+
 // openCongestion decides which congestion control local connections of an attachment
 // get, and sees to it that the program that sets it is there. Without one it is nil;
 // only a name in the configuration is worth an error.
@@ -33,11 +44,7 @@ func (p *Plugin) openCongestion(store *state.Store, tree *sysctl.Tree, h *datapa
 	switch {
 	case o.Congestion == modeOff:
 		return nil, nil
-	case o.namesCongestion():
-		if err := knownCongestion(o.Congestion); err != nil {
-			return nil, cniproto.Errorf(cniproto.CodeNotAvailable, "choose congestion control of local connections", "%w", err)
-		}
-	default:
+	case !o.namesCongestion():
 		// A namespace takes over the first one's when it is made, as the container's was.
 		usual, err := tree.TCP("congestion_control")
 		if err != nil || !paces(usual) || o.limited.any() { // a limit is the bottleneck that it looks for
