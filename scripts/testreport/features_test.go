@@ -145,6 +145,7 @@ func TestSummary(t *testing.T) {
 	want := summary{
 		Packages: map[string]count{"p": {Passed: 1, Failed: 1, Skipped: 1}, "q": {Failed: 1}},
 		Features: map[string]bool{"netkit": true, "tls": false},
+		Failed:   []failed{{"p", "TestB"}, {"q", ""}},
 		Skipped:  []skipped{{"p", "TestC", "tls"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -14,10 +14,13 @@ import (
 type summary struct {
 	Packages map[string]count // by import path
 	Features map[string]bool  // kernel features: one that tests used, or that they did without
+	Failed   []failed
 	Skipped  []skipped
 }
 
 type count struct{ Passed, Failed, Skipped int }
+
+type failed struct{ Package, Test string } // without a test: outside of any
 
 type skipped struct{ Package, Test, Reason string }
 
@@ -39,6 +42,7 @@ func (r *report) summary() summary {
 			c.Passed--
 		}
 		s.Packages[pkg] = c
+		s.Failed = append(s.Failed, failed{pkg, test})
 	}
 	for _, k := range r.skipped {
 		c := s.Packages[k.pkg]

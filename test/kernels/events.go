@@ -16,12 +16,15 @@ import (
 type summary struct {
 	Packages map[string]count
 	Features map[string]bool
+	Failed   []failed
 	Skipped  []skipped
 }
 
 type count struct{ Passed, Failed, Skipped int }
 
 func (c count) String() string { return fmt.Sprintf("%d / %d / %d", c.Passed, c.Failed, c.Skipped) }
+
+type failed struct{ Package, Test string } // without a test: outside of any
 
 type skipped struct{ Package, Test, Reason string }
 

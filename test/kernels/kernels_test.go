@@ -117,12 +117,14 @@ func TestDocument(t *testing.T) {
 	text := document([]result{
 		{&kernel{title: "old", version: "6.1-1", suite: "bookworm"}, summary{
 			Packages: map[string]count{p: {3, 1, 1}},
+			Failed:   []failed{{p, "TestAddr"}, {modulePath + "internal/nft", ""}},
 			Features: map[string]bool{"tls": true, "netkit": false},
 			Skipped:  []skipped{{p, "TestNetkit", "netkit"}, {modulePath + "internal/testutil", "TestFeatures/netkit", "netkit"}},
 		}},
 		{&kernel{title: "new", version: "7.3-1", suite: "testing"}, summary{
-			Packages: map[string]count{p: {5, 0, 0}},
+			Packages: map[string]count{p: {5, 2, 0}},
 			Features: map[string]bool{"tls": true, "netkit": true},
+			Failed:   []failed{{p, "TestTBF/twice"}, {p, "TestAddr"}},
 		}},
 	}, time.Date(2026, 11, 25, 1, 2, 3, 0, time.UTC))
 	_, tables, _ := strings.Cut(text, "## Features")
@@ -135,7 +137,8 @@ func TestDocument(t *testing.T) {
 	want := []string{
 		"|  | old | new |", "| --- | --- | --- |", "| kernel | 6.1-1 (bookworm) | 7.3-1 (testing) |",
 		"| netkit | no | yes |", "| tls | yes | yes |",
-		"|  | old | new |", "| --- | --- | --- |", "| internal/rtnl | 3 / 1 / 1 | 5 / 0 / 0 |",
+		"|  | old | new |", "| --- | --- | --- |", "| internal/rtnl | 3 / 1 / 1 | 5 / 2 / 0 |",
+		"| test | on |", "| --- | --- |", "| internal/nft (outside of any test) | old |", "| internal/rtnl TestAddr | old, new |", "| internal/rtnl TestTBF/twice | new |",
 		"| test | for want of | on |", "| --- | --- | --- |", "| internal/rtnl TestNetkit | netkit | old |",
 		"| package | tests | why |", "| --- | --- | --- |",
 	}
@@ -144,5 +147,8 @@ func TestDocument(t *testing.T) {
 	}
 	if !strings.Contains(text, "on 2026-11-25.") {
 		t.Error("the document has no date")
+	}
+	if text := document(nil, time.Now()); strings.Contains(text, "## Failed") {
+		t.Error("nothing has failed, and there is a section for it")
 	}
 }

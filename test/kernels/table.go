@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,6 +30,7 @@ What a kernel has is found out by trying (` + "`testutil.Probe`" + `). A test th
 
 `
 	testsTitle = "\n## Tests\n\nPassed / failed / skipped, with subtests.\n\n"
+	failsTitle = "\n## Failed\n\n"
 	skipsTitle = "\n## Skipped\n\n"
 	outTitle   = "\n## Left out\n\nThese run on the host's kernel only (`make test`).\n\n"
 )
@@ -77,6 +79,14 @@ func document(results []result, date time.Time) string {
 		row(cells...)
 	}
 
+	if rows := fails(results); len(rows) > 0 {
+		b.WriteString(failsTitle)
+		head("test", "on")
+		for _, f := range rows {
+			row(f...)
+		}
+	}
+
 	b.WriteString(skipsTitle)
 	head("test", "for want of", "on")
 	for _, s := range skips(results) {
@@ -100,6 +110,22 @@ func (s summary) has(feature string) string {
 		return "no"
 	}
 	return "?"
+}
+
+// fails are rows of tests that failed, each with the kernels.
+func fails(results []result) [][]string {
+	on := map[string][]string{}
+	for _, r := range results {
+		for _, f := range r.summary.Failed {
+			test := strings.TrimPrefix(f.Package, modulePath) + " " + cmp.Or(f.Test, "(outside of any test)")
+			on[test] = append(on[test], r.kernel.title)
+		}
+	}
+	var rows [][]string
+	for _, test := range slices.Sorted(maps.Keys(on)) {
+		rows = append(rows, []string{test, strings.Join(on[test], ", ")})
+	}
+	return rows
 }
 
 // skips are rows of tests that were skipped, each with the kernels, but for those that
