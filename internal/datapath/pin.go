@@ -132,8 +132,8 @@ func removeOwnFS() {
 }
 
 // trusted refuses a directory in which somebody else could put pins of theirs:
-// a bpffs is world-writable unless mounted otherwise, and ours is in a directory. Who is not root has no pins, and is
-// not told to remove root's.
+// a bpffs is world-writable unless mounted otherwise, and ours is in a directory. Who is
+// not root has no pins, and is not told to remove root's.
 func trusted(dir string) error {
 	var st unix.Stat_t
 	err := unix.Lstat(dir, &st)
