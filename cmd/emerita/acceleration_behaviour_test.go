@@ -22,11 +22,14 @@ func documented() map[string][]string {
 	return map[string][]string{
 		"signal in a blocking recv":               {"EAGAIN"},
 		"two blocking readers":                    {"3 and EAGAIN"},
-		"recv while another thread sends":         {"EAGAIN"}, // seldom: when a signal of Go's scheduler comes in between
+		"recv while another thread sends":         {"EAGAIN"}, // nearly always: when a send has waited for room
 		"recv while a send gets room":             {"EAGAIN"},
 		"send while the reader's call is held up": {"waits, then 3"},
 		"reset in a blocking recv":                {"EAGAIN"},
 		"shutdown(RD) in a blocking recv":         {"EAGAIN"},
+		"shutdown(WR) in a blocking recv":         {"EAGAIN"},
+		"SO_SNDBUF in a blocking recv":            {"EAGAIN"},
+		"TCP_NOTSENT_LOWAT in a blocking recv":    {"EAGAIN"},
 		"MSG_WAITALL":                             {"10"},
 		"SO_RCVLOWAT in recv":                     {"10"},
 		"SO_RCVLOWAT in poll":                     {"IN, then IN"},
@@ -66,7 +69,7 @@ func TestAcceleratedBehaviour(t *testing.T) {
 	stages := []stage{{"plain", halves[0], apart}, {"socket", halves[1], bySocket}, {"tcp", halves[1], byTCP}}
 	var table strings.Builder
 	known := documented()
-	for _, b := range slices.Concat(receiving(), sending(), closing(), polling(), observing()) {
+	for _, b := range slices.Concat(waiting(), receiving(), sending(), closing(), polling(), observing()) {
 		var got [3]string
 		for i, s := range stages {
 			got[i] = s.run(t, b)

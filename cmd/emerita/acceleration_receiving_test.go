@@ -4,84 +4,14 @@ package main
 
 import (
 	"encoding/binary"
-	"errors"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// receiving is what a reader sees.
+// receiving is what a reader sees of what has come.
 func receiving() []behaviour {
 	return []behaviour{
-		{"signal in a blocking recv", "waits, then 1", func(a *scene) string {
-			w := a.recvWaits(10, 0)
-			a.must(unix.Tgkill(unix.Getpid(), w.thread, harmless))
-			return a.afterwards(w, "x")
-		}},
-		{"two blocking readers", "3 and waits, then 3", func(a *scene) string {
-			readers := []waiter{a.recvWaits(10, 0), a.recvWaits(10, 0)}
-			a.send("one")
-			first := []string{readers[0].soon(), readers[1].soon()}
-			out := slices.Sorted(slices.Values(first))
-			for i, r := range first {
-				if r == "waits" {
-					a.send("two")
-					out[1] += ", then " + readers[i].then()
-				}
-			}
-			return strings.Join(out, " and ")
-		}},
-		{"recv while another thread sends", "waits, then 1", func(a *scene) string {
-			w := a.recvWaits(10, 0)
-			for range 50 {
-				a.swap(1, make([]byte, 1000))
-			}
-			return a.afterwards(w, "x")
-		}},
-		{"recv while a send gets room", "waits, then 1", func(a *scene) string {
-			w := a.recvWaits(10, 0)
-			a.fill(1)
-			a.drain(0)
-			return a.afterwards(w, "x")
-		}},
-		{"recv after a large send", "1", func(a *scene) string {
-			w := a.wait(unix.SYS_RECVFROM, func() string {
-				p := make([]byte, 1<<20)
-				for len(p) > 0 {
-					n, err := unix.SendmsgN(a.ends[1].fd, p, nil, nil, unix.MSG_NOSIGNAL)
-					if err != nil && !errors.Is(err, unix.EINTR) {
-						return errorName(err)
-					}
-					p = p[max(n, 0):]
-				}
-				n, _, err := unix.Recvfrom(a.ends[1].fd, make([]byte, 10), 0)
-				return result(n, err)
-			}, func() { _, _, _ = unix.Recvfrom(a.ends[0].fd, make([]byte, 64<<10), unix.MSG_DONTWAIT) })
-			a.drain(0)
-			r := w.soon()
-			if r != "waits" {
-				return r
-			}
-			a.send("x")
-			return w.then()
-		}},
-		{"reset in a blocking recv", "ECONNRESET", func(a *scene) string {
-			w := a.recvWaits(10, 0)
-			a.ends[0].linger(0)
-			a.ends[0].close()
-			return w.then()
-		}},
-		{"end in a blocking recv", "0", func(a *scene) string {
-			w := a.recvWaits(10, 0)
-			a.must(unix.Shutdown(a.ends[0].fd, unix.SHUT_WR))
-			return w.then()
-		}},
-		{"shutdown(RD) in a blocking recv", "0", func(a *scene) string {
-			w := a.recvWaits(10, 0)
-			a.must(unix.Shutdown(a.ends[1].fd, unix.SHUT_RD))
-			return w.then()
-		}},
 		{"MSG_WAITALL", "waits, then 20", func(a *scene) string {
 			w := a.recvWaits(20, unix.MSG_WAITALL)
 			a.send(strings.Repeat("x", 10))
@@ -190,18 +120,6 @@ func receiving() []behaviour {
 			return "nothing"
 		}},
 	}
-}
-
-// afterwards is what a waiting call has returned, or that it waits, and what it returns
-// when the other end says something more.
-func (a *scene) afterwards(w waiter, text string) string {
-	a.t.Helper()
-	r := w.soon()
-	if r != "waits" {
-		return r
-	}
-	a.send(text)
-	return r + ", then " + w.then()
 }
 
 // splice moves what end 1 hears to a pipe.
