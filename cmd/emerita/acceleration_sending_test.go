@@ -77,6 +77,18 @@ func sending() []behaviour {
 			a.must(a.ends[0].settle())
 			return result(n, err) + ", peer reads " + a.hear(10_000)
 		}},
+		{"sendfile of what changes", "as it is now", func(a *scene) string {
+			file, err := unix.MemfdCreate("sendfile", unix.MFD_CLOEXEC)
+			a.must(err)
+			defer unix.Close(file)
+			a.must1(unix.Pwrite(file, []byte("was"), 0))
+			var offset int64
+			a.must1(unix.Sendfile(a.ends[0].fd, file, &offset, 3))
+			a.must1(unix.Pwrite(file, []byte("now"), 0))
+			p := make([]byte, 3)
+			a.must(a.ends[1].read(p))
+			return map[string]string{"was": "as it was", "now": "as it is now"}[string(p)]
+		}},
 		{"splice to the socket", "100, peer reads 100", func(a *scene) string {
 			var pipe [2]int
 			a.must(unix.Pipe2(pipe[:], unix.O_CLOEXEC))
