@@ -50,7 +50,7 @@ func documented() map[string][]string {
 		"transmit timestamps":                     {"100, nothing"},
 		"TCP_CORK":                                {"sent"},
 		"MSG_MORE":                                {"sent"},
-		"kTLS":                                    {"EINVAL"},
+		"kTLS":                                    {"EINVAL, EINVAL"},
 		"close with unread bytes":                 {"0"},
 		"disconnect with unread bytes":            {"3, then EAGAIN"},
 		"TCP_INFO counters":                       {"0 sent, 0 received"},
