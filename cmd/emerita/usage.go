@@ -33,6 +33,8 @@ const gcHelp = `      --keep ID/IFNAME     an attachment to keep; may be repeate
 `
 
 const flowsHelp = `
+BYTES is what went from socket to socket, without what went by TCP.
+
 Flags:
       --stop               no new ones, and present ones go over to TCP at their next message
       --start              let it go on, for new connections
