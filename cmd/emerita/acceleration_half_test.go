@@ -144,9 +144,13 @@ const tortureWait = 30 * time.Second
 
 // scaled is less on an emulated machine, which takes some twenty times as long.
 func scaled(n int) int {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil && strings.Contains(string(info), "QEMU TCG") {
+	if emulated() {
 		return max(1, n/10)
 	}
 	return n
+}
+
+func emulated() bool {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	return err == nil && strings.Contains(string(info), "QEMU TCG")
 }

@@ -20,7 +20,7 @@ type result struct {
 const (
 	introduction = `# Kernels
 
-Written by ` + "`make test-kernels`" + ` on %s. It runs the tests that ask the kernel on Debian's kernels, each in an emulated machine. It needs Debian on amd64, root or sudo, two cores, 8 GB of memory and, the first time, the network; it takes less than half an hour and leaves the machine as it was but for ` + "`.cache`" + `.
+Written by ` + "`make test-kernels`" + ` on %s. It runs the tests that ask the kernel on Debian's kernels, each in an emulated machine. It needs Debian on amd64, root or sudo, two cores, 8 GB of memory and, the first time, the network; it takes some 35 minutes and leaves the machine as it was but for ` + "`.cache`" + `.
 
 A machine sees the host's files, and what its tests write goes to memory. Kernels come by apt from Debian's mirror, with lists of their own: the mirror is the one in the host's apt sources, or in ` + "`%s`" + `.
 
